@@ -19,6 +19,7 @@ lint: .venv/.dev
 install: .venv/.train
 
 bench: .venv/.train
+	$(BIN)/python scripts/bench.py fit
 	$(BIN)/python scripts/bench.py sweep
 
 # pyright does not follow setuptools' package-dir, so isoflop/ is also spelt out as links for it.
