@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis import Analysis, Options, analyse
-    from .compare import compare
+    from .compare import compare_with_published
+    from .curves import CurveTable, curves_of
     from .errors import FitError, InputError
+    from .estimators.custom import fit_custom
+    from .estimators.data_constrained import fit_data_constrained
+    from .estimators.envelope import fit_envelope
     from .estimators.isoflop import fit_isoflop
+    from .estimators.kaplan import fit_kaplan
+    from .estimators.overtraining import fit_error, fit_overtraining
     from .estimators.parametric import fit_parametric
-    from .laws import ChinchillaLaw, PowerLaw
-    from .published import published, published_estimates
+    from .estimators.saturating import fit_saturating
+    from .holdout import hold_out
+    from .laws import ChinchillaLaw, KaplanLaw, PowerLaw
+    from .published import published_estimate, published_estimates
     from .readers import load_runs
+    from .readers.curves import load_curves
     from .results import Estimate
     from .runs import RunTable
 
@@ -21,36 +30,60 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analysis": "analysis",
     "ChinchillaLaw": "laws",
+    "CurveTable": "curves",
     "Estimate": "results",
     "FitError": "errors",
     "InputError": "errors",
+    "KaplanLaw": "laws",
     "Options": "analysis",
     "PowerLaw": "laws",
     "RunTable": "runs",
     "analyse": "analysis",
-    "compare": "compare",
+    "compare_with_published": "compare",
+    "curves_of": "curves",
+    "fit_custom": "estimators.custom",
+    "fit_data_constrained": "estimators.data_constrained",
+    "fit_envelope": "estimators.envelope",
+    "fit_error": "estimators.overtraining",
     "fit_isoflop": "estimators.isoflop",
+    "fit_kaplan": "estimators.kaplan",
+    "fit_overtraining": "estimators.overtraining",
     "fit_parametric": "estimators.parametric",
+    "fit_saturating": "estimators.saturating",
+    "hold_out": "holdout",
+    "load_curves": "readers.curves",
     "load_runs": "readers",
-    "published": "published",
+    "published_estimate": "published",
     "published_estimates": "published",
 }
 
 __all__ = [
     "Analysis",
     "ChinchillaLaw",
+    "CurveTable",
     "Estimate",
     "FitError",
     "InputError",
+    "KaplanLaw",
     "Options",
     "PowerLaw",
     "RunTable",
     "analyse",
-    "compare",
+    "compare_with_published",
+    "curves_of",
+    "fit_custom",
+    "fit_data_constrained",
+    "fit_envelope",
+    "fit_error",
     "fit_isoflop",
+    "fit_kaplan",
+    "fit_overtraining",
     "fit_parametric",
+    "fit_saturating",
+    "hold_out",
+    "load_curves",
     "load_runs",
-    "published",
+    "published_estimate",
     "published_estimates",
 ]
 

@@ -38,7 +38,8 @@ _SELECTION = (
 _SHOWN_FLOPS = {"non_embedding": {"6nd_non_embedding"}}
 # 6 N D with N as the section counts it, which is what a parametric law's exponents speak.
 _FLOPS_OF_LAW = {"total": "6nd", "non_embedding": "6nd_non_embedding", "blocks_and_head": "porian"}
-_METHODS = {"isoflop": "isoFLOP", "parametric": "parametric"}
+_METHODS = {"isoflop": "isoFLOP", "parametric": "parametric", "envelope": "envelope", "kaplan": "Kaplan's law"}
+_OF_A_LAW = ("parametric", "kaplan")  # their exponents hold at C = 6 N D with their own N
 # a + b is 1 where C is 6 N D; a larger gap says that the count of C, or a line, is not what it seems.
 _SUM_TOLERANCE = 0.02
 
@@ -111,7 +112,7 @@ class Comparison:
         return {"sections": [asdict(section) for section in self.sections], "remarks": list(self.remarks)}
 
 
-def compare(report: Mapping[str, Any], every: bool = False) -> Comparison:
+def compare_with_published(report: Mapping[str, Any], every: bool = False) -> Comparison:
     """Set the exponents of a fit (the parsed fit.json) beside the published ones that count N alike.
 
     Published rows are placed by their convention of N; each row names its count of C. A published exponent is
@@ -124,7 +125,7 @@ def compare(report: Mapping[str, Any], every: bool = False) -> Comparison:
     """
     ours = our_rows(report)
     if not any(row.params_exponent for row in ours):
-        raise InputError("this fit holds no isoflop or parametric exponent; see its warnings")
+        raise InputError("this fit holds no exponent; see its warnings")
     sections = tuple(
         _section(n_params, [row for row in ours if row.n_params == n_params], _chosen_flops(report), every)
         for n_params in _ordered({row.n_params for row in ours})
@@ -135,7 +136,7 @@ def compare(report: Mapping[str, Any], every: bool = False) -> Comparison:
 def our_rows(report: Mapping[str, Any]) -> tuple[ComparisonRow, ...]:
     """Our exponents in `report` (the parsed fit.json), the chosen conventions first, then every other pair.
 
-    The exponents of the parametric law hold at C = 6 N D with N as it counts it, so they appear once for each
+    The exponents of a law in N and D hold at C = 6 N D with N as it counts it, so they appear once for each
     convention of N, under that count of C. Raises InputError for a report of several groups.
     """
     if "groups" in report:
@@ -147,7 +148,9 @@ def our_rows(report: Mapping[str, Any]) -> tuple[ComparisonRow, ...]:
             fit = entry.get(method) or ({"reason": entry["reason"]} if "reason" in entry else None)
             if fit:
                 law_flops = _FLOPS_OF_LAW.get(n_params, "6nd of its N")
-                flops = law_flops if method == "parametric" else str(entry["flops"])
+                flops = law_flops if method in _OF_A_LAW else str(entry["flops"])
+                if fit.get("common_flops") == "budget":
+                    flops = "budget"
                 rows.setdefault((n_params, flops, method), _our_row(n_params, flops, method, fit))
     return tuple(rows.values())
 

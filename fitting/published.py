@@ -127,7 +127,7 @@ def published_estimates() -> tuple[PublishedEstimate, ...]:
     return parse_published(package.joinpath(_FILE).read_text(encoding="utf-8"))
 
 
-def published(name: str) -> PublishedEstimate:
+def published_estimate(name: str) -> PublishedEstimate:
     """The estimate called `name`, with or without the prefix "published:".
 
     Raises:

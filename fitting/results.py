@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -27,6 +27,7 @@ class MinimumStatus(StrEnum):
     EDGE = "edge"  # at or beyond the smallest or largest size trained
     CONCAVE = "concave"  # the curve opens downwards
     TOO_FEW = "too_few"  # fewer sizes than the method needs
+    WIDE = "wide"  # a budget guessed from FLOPs that chain over more than a factor of 2: not one compute
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,10 @@ class Minimum:
     """The loss-minimising size of one budget.
 
     Parameters and tokens are counts, flops are training FLOPs (the group's common C), loss is nats per token.
-    `log_n_params_se` is the standard error of ln(n_params), None where it is unknown. Fields other than
-    `budget`, `n_runs` and `status` are None where there is no interior minimum to speak of.
+    `n_params`, `tokens`, `loss`, `log_n_params_se` and `centre_offset` are None where there is no interior minimum,
+    the standard error also where the runs show no noise. The fields `extrapolated_` hold the vertex of the parabola
+    of an EDGE budget: beyond what was trained, and not in the line. `curvature` and its signal-to-noise ratio are
+    the parabola's, whichever method found the minimum.
     """
 
     budget: float
@@ -65,7 +68,66 @@ class Minimum:
     n_params: float | None = None
     tokens: float | None = None
     loss: float | None = None
-    log_n_params_se: float | None = None
+    log_n_params_se: float | None = None  # of ln(n_params)
+    n_sizes: int = 0  # distinct sizes; runs within the size tolerance are one
+    n_replicates: int = 0  # runs beyond the first of their size
+    n_window: int = 0  # runs that shape the parabola
+    noise: float | None = None  # standard deviation of one run's loss in this budget
+    curvature: float | None = None  # d2 loss / d(ln N)2
+    curvature_snr: float | None = None  # the curvature over its standard error
+    centre_offset: float | None = None  # mean ln N of the runs less ln N*
+    extrapolated_n_params: float | None = None
+    extrapolated_tokens: float | None = None
+    extrapolated_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class MinimumChoice:
+    """What `minimum="auto"` chose by: root mean square relative errors of losses left out near the minima."""
+
+    parabola_error: float
+    akima_error: float
+    n_left_out: int  # sizes left out, one at a time, over all budgets
+
+
+@dataclass(frozen=True)
+class LossNoise:
+    """The noise of one run's loss that weighs the minima and makes the intervals.
+
+    `sigma` is pooled over the budgets, in the unit of the loss; `freedom` its degrees of freedom; `source`
+    "residuals", or "residuals and replicates" where runs of one size measure it too. `prior_freedom` says how far
+    the budgets agree on it: each budget's own variance counts with its own degrees of freedom beside so many of
+    the pool's (inf: all budgets share one noise).
+    """
+
+    sigma: float
+    freedom: int
+    source: str
+    prior_freedom: float
+
+
+@dataclass(frozen=True)
+class EdgeLines:
+    """N*(C) and D*(C) through the vertices of all budgets that open upwards, also those beyond the sizes trained."""
+
+    params_law: PowerLaw
+    tokens_law: PowerLaw
+    n_edges: int
+
+
+@dataclass(frozen=True)
+class CentreDrift:
+    """Whether the grid's centre follows N*: the slope of the minima's `centre_offset` on ln C, unweighted.
+
+    `first` and `last` are the centre over N* on that line at the least and the largest budget. `p_value` is of the
+    two-sided t test of slope 0 with n - 2 degrees of freedom.
+    """
+
+    slope: float
+    slope_se: float
+    p_value: float
+    first: float
+    last: float
 
 
 @dataclass(frozen=True)
@@ -73,7 +135,7 @@ class IsoflopFit:
     """Approach 2: N*(C) and D*(C) as power laws through the interior minima (Hoffmann 2022, section 3.2)."""
 
     status: FitStatus
-    minimum: str  # "parabola" or "akima"
+    minimum: str  # "parabola" or "akima": what was used
     window: float | None  # runs within this fraction of the lowest loss shape the parabola; None: all of them
     minima: tuple[Minimum, ...]
     params_law: PowerLaw  # N*(C)
@@ -84,6 +146,13 @@ class IsoflopFit:
     # One row a successful resample: ln coefficient and exponent of N*, then of D*. Shape (n, 4).
     resamples: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()  # what was assumed or done to the runs before the minima were sought
+    choice: MinimumChoice | None = None  # where the table chose the method
+    replicates: str = "all"  # "all", "mean" or "best": what stands for the runs of one size
+    common_flops: str = "runs"  # whose count C is: "runs" (their own) or "budget" (the planned one)
+    noise: LossNoise | None = None  # None where the runs show none
+    scatter: float = 0.0  # standard deviation of ln N* about the line beyond what the noise explains
+    with_edges: EdgeLines | None = None  # None where every vertex is interior
+    centre_drift: CentreDrift | None = None  # None with fewer than three interior minima
 
     def params_band(self, flops: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArray] | None:
         """Pointwise percentile band of N*(C) at `flops`; None without resamples."""
@@ -118,3 +187,96 @@ class ParametricFit:
     condition_number: float  # of the scaled Hessian at the optimum
     n_runs: int
     resampling: Resampling | None = None
+    # The fields of `law` on a bound: "E", "A", "B" at 0, "alpha", "beta" at 1e-4 or 10. They have no interval.
+    at_bound: tuple[str, ...] = ()
+    # Bootstrap standard errors of the five parameters, "params_exponent" and "tokens_exponent"; None without interval.
+    standard_errors: dict[str, float | None] = field(default_factory=dict)
+    # One row a successful resample: E, A, B, alpha, beta. Shape (n, 5).
+    resamples: NDArray[np.float64] | None = None
+    tied: bool = False  # alpha = beta was imposed: a is 1/2 by assumption
+    fixed_E: float | None = None  # the value at which E was held
+
+
+@dataclass(frozen=True)
+class ExponentProfile:
+    """How well the runs tell alpha and beta: the objective minimised over E, A, B >= 0 at fixed exponents.
+
+    `rise` (p, q) is the objective over its optimum, less 1, at `alphas` (p,) and `betas` (q,). The region
+    `rise <= threshold` is the joint confidence region at `level`, calibrated by the resamples: that share of
+    their (alpha, beta) has at most this rise on the table's own profile. None without resamples.
+    """
+
+    objective: str
+    alphas: NDArray[np.float64]
+    betas: NDArray[np.float64]
+    rise: NDArray[np.float64]
+    threshold: float | None
+    level: float
+
+    @property
+    def inside(self) -> NDArray[np.bool_] | None:
+        """Which grid points lie in the region, shape (p, q)."""
+        return None if self.threshold is None else self.rise <= self.threshold
+
+
+@dataclass(frozen=True)
+class EnvelopePoint:
+    """The size of least loss at one FLOP value.
+
+    `run` names the curve that holds the envelope there, `n_params` and `tokens` are counts, loss is nats per token.
+    Only points whose `status` is `INTERIOR` shape the line: at an edge N*(C) lies at or beyond the smallest or
+    largest size that covers the FLOP value, with too few there are not three sizes near it.
+    """
+
+    flops: float
+    n_params: float
+    tokens: float
+    loss: float
+    run: str
+    status: MinimumStatus
+
+
+@dataclass(frozen=True)
+class EnvelopeFit:
+    """Approach 1: N*(C) and D*(C) along the envelope of training curves (Hoffmann 2022, section 3.1)."""
+
+    status: FitStatus
+    points: tuple[EnvelopePoint, ...]
+    params_law: PowerLaw  # N*(C)
+    tokens_law: PowerLaw  # D*(C)
+    params_exponent: Estimate  # a
+    tokens_exponent: Estimate  # b
+    n_curves: int
+    n_sizes: int  # distinct sizes that hold the envelope with a smaller and a larger one beside them
+    n_edge_points: int  # of `points`: kept out of the line
+    # The points come from the middle of runs whose rate decays later, so the envelope is biased; None: unknown.
+    decaying_schedule: bool | None
+    run_fraction: float  # median share of its run's tokens at which the envelope's holder is read
+    run_noise: float  # standard deviation between runs, nats per token; NaN where the curves do not show it
+    smoothing: float  # half-width in ln tokens, 0 for none
+    hull: bool  # only curves on the lower convex hull of (ln C, ln loss)
+    resampling: Resampling | None = None
+    # One row a successful resample: ln coefficient and exponent of N*, then of D*. Shape (n, 4).
+    resamples: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()  # what was assumed or done to the curves
+
+    def params_band(self, flops: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArray] | None:
+        """Pointwise percentile band of N*(C) at `flops`; None without resamples."""
+        return _power_band(self.resamples, flops, level, 0)
+
+    def tokens_band(self, flops: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArray] | None:
+        """Pointwise percentile band of D*(C) at `flops`; None without resamples."""
+        return _power_band(self.resamples, flops, level, 2)
+
+
+def _power_band(
+    resamples: NDArray[np.float64] | None, flops: ArrayLike, level: float, column: int
+) -> tuple[NDArray, NDArray] | None:
+    """Percentiles of the power law whose ln coefficient and exponent are `resamples`' columns from `column` on."""
+    if resamples is None:
+        return None
+    log_flops = np.log(np.asarray(flops, dtype=float))
+    draws = resamples[:, column, None] + resamples[:, column + 1, None] * log_flops
+    tail = (1 - level) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    return np.exp(low), np.exp(high)

@@ -40,7 +40,7 @@ METHODS: dict[str, Callable[[RunTable, int], Estimate]] = {
 
 def simulated(noise: tuple[float, float], seed: int) -> RunTable:
     """5 budgets of 7 sizes on the true surface, C = 6 N D; `noise` at the smallest and the largest budget."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((1, seed))  # a stream apart from that of the resampling, which is seeded alike
     flops = np.repeat(BUDGETS, SIZES)
     spread = np.tile(np.geomspace(1 / WITHIN, WITHIN, SIZES), len(BUDGETS))
     n_params = np.asarray(TRUTH.optimum(flops)[0]) * spread

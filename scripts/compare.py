@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from isoflop.fitting.analysis import Options, analyse
-from isoflop.fitting.compare import compare
+from isoflop.fitting.compare import compare_with_published
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.reporting.tables import comparison_table
@@ -49,7 +49,7 @@ def main(
 
     Example: python scripts/compare.py runs/demo
     """
-    comparison = compare(read_report(source), every=every)
+    comparison = compare_with_published(read_report(source), every=every)
     text = json.dumps(comparison.to_json(), indent=1) + "\n"
     if json_file == "-":
         sys.stdout.write(text)

@@ -4,44 +4,63 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from isoflop.fitting.analysis import METHODS, Analysis, Options, analyse
+from isoflop.fitting.curves import CurveTable
 from isoflop.fitting.errors import InputError
+from isoflop.fitting.estimators.objectives import OBJECTIVES
 from isoflop.fitting.jsonio import to_strict, write_json_atomic
 from isoflop.fitting.readers import load_runs
+from isoflop.fitting.readers.curves import load_curves
 from isoflop.fitting.reporting import figures, tables
 from isoflop.fitting.runs import RunTable
 from isoflop.scripts.cli import Debug, Sources, run
 from isoflop.scripts.output import show
+
+LAWS = (
+    ("parametric", ("E", "A", "B", "alpha", "beta"), "L = E + A/N^alpha + B/D^beta"),
+    ("saturating", ("E", "C0", "gamma"), "L = E + (C0/C)^gamma"),
+    ("data_constrained", ("R_D", "R_N"), "D' = U_D (1 + R_D* (1 - exp(-R_D/R_D*))), N' likewise"),
+    ("overtraining", ("E", "a", "b", "eta"), "L = E + (a M^eta + b M^-eta) C^-eta"),
+    ("kaplan", ("N_c", "D_c", "alpha_N", "alpha_D"), "L = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D"),
+)
 
 
 def save(analysis: Analysis, folder: Path) -> list[Path]:
     """Write fit.json and figures/ into `folder`; returns the paths, fit.json first."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
+    options = analysis.options
     if analysis.isoflop is not None:
-        options = analysis.options
         drawn["isoflop_curves"] = figures.isoflop_figure(analysis.table.frame, analysis.isoflop, options.n_params)
         drawn["allocation"] = figures.allocation_figure(analysis.isoflop, options.n_params, options.flops)
+    if analysis.envelope is not None and analysis.curves is not None:
+        drawn["envelope"] = figures.envelope_figure(analysis.curves, analysis.envelope, options.n_params, options.flops)
     paths = figures.save_figures(folder / "figures", drawn) if drawn else []
     write_json_atomic(folder / "fit.json", analysis.to_json())
     return [folder / "fit.json", *paths]
 
 
 def show_report(report: Mapping[str, Any]) -> None:
-    """Print the minima, the exponents under the chosen conventions, and every note and warning."""
+    """Print the minima, the exponents under the chosen conventions, the holdout, and every note and warning."""
     if report["fits"].get("isoflop"):
         show(tables.minima_table(report))
-    show(tables.exponents_table({**report, "by_convention": ()}))
-    for method, fit in report["fits"].items():
-        if method == "parametric" and fit:
-            law = "  ".join(f"{name} {fit[name]:.5g}" for name in ("E", "A", "B", "alpha", "beta"))
-            show(f"L = E + A/N^alpha + B/D^beta:  {law}   ({fit['objective']} {fit['objective_value']:.6g})")
+    if any("params_exponent" in fit for fit in report["fits"].values()):
+        show(tables.exponents_table({**report, "by_convention": ()}))
+    for method, letters, equation in LAWS:
+        fit = report["fits"].get(method)
+        if fit:
+            law = "  ".join(f"{letter} {fit[letter]:.5g}" for letter in letters)
+            value = f"   ({fit['objective']} {fit['objective_value']:.6g})" if "objective" in fit else ""
+            show(f"{equation}:  {law}{value}")
+    held = tables.holdout_table(report)
+    if held is not None:
+        show(held, *tables.holdout_remarks(report))
     show(f"{report['n_runs']} runs fitted, {len(report['excluded'])} excluded")
     show(*(f"  excluded {out['run']}: {out['reason']}" for out in report["excluded"][:10]))
     if len(report["excluded"]) > 10:
@@ -76,7 +95,9 @@ def main(
         Path | None,
         typer.Option(metavar="DIR", help="Write fit.json and figures/ there (a sweep: its own folder)."),
     ] = None,
-    method: Annotated[str | None, typer.Option(help=f"Which, by commas: {','.join(METHODS)}. Default: all.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help=f"Which, by commas: {','.join(METHODS)}. Default: the first four.")
+    ] = None,
     n_params: Annotated[str, typer.Option(metavar="COL", help="The column that counts N.")] = "n_params",
     flops: Annotated[str, typer.Option(metavar="COL", help="The column, or convention, that counts C.")] = "flops",
     columns: Annotated[
@@ -86,19 +107,46 @@ def main(
     where: Annotated[str | None, typer.Option(metavar="QUERY", help="Fit only rows for which this holds.")] = None,
     group_by: Annotated[str | None, typer.Option(metavar="COL", help="One fit for each value of a column.")] = None,
     keep_flagged: Annotated[bool, typer.Option("--keep-flagged", help="Fit rows flagged by their source too.")] = False,
-    objective: Annotated[str, typer.Option(help="Approach 3: log_huber, huber or mse.")] = "log_huber",
-    minimum: Annotated[str, typer.Option(help="Approach 2: parabola or akima.")] = "parabola",
+    objective: Annotated[str, typer.Option(help=f"Of the laws in N and D: {', '.join(OBJECTIVES)}.")] = "log_huber",
+    delta: Annotated[float | None, typer.Option(help="Approach 3: Huber's width, else 0.001.")] = None,
+    tied: Annotated[bool, typer.Option("--tied", help="Approach 3: alpha = beta.")] = False,
+    fixed_e: Annotated[float | None, typer.Option(metavar="E", help="E held at this (approach 3, saturating).")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="COL", help="Approach 3: a weight for each run.")] = None,
+    minimum: Annotated[
+        str, typer.Option(help="Approach 2: parabola, akima, or auto: the better at predicting runs left out.")
+    ] = "auto",
     window: Annotated[
         str, typer.Option(metavar="W|none", help="Approach 2: runs within this fraction of the lowest loss.")
     ] = "0.1",
+    replicates: Annotated[
+        str, typer.Option(help="Approach 2: all, mean or best runs of a size; auto: best of several settings.")
+    ] = "auto",
+    size_tolerance: Annotated[
+        float, typer.Option(help="Approach 2: sizes this near, relative, are one.")
+    ] = Options.size_tolerance,
+    budget_tolerance: Annotated[
+        float, typer.Option(help="Approach 2: without a budget column, FLOPs chained by smaller gaps are one budget.")
+    ] = Options.budget_tolerance,
+    common_flops: Annotated[
+        str, typer.Option(help="Approach 2: C of a budget is its runs' mean (runs), the planned (budget), or auto.")
+    ] = "auto",
+    sum_to_one: Annotated[bool, typer.Option("--sum-to-one", help="Approach 2: force a + b = 1.")] = False,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Approach 1: from a sweep's training curves, not from its runs' ends.")
+    ] = False,
+    hull: Annotated[bool, typer.Option("--hull", help="Approach 1: only curves on the convex hull.")] = False,
+    no_holdout: Annotated[
+        bool, typer.Option("--no-holdout", help="Do not predict the largest budget from the others.")
+    ] = False,
     resamples: Annotated[int, typer.Option(min=0, help="For the intervals.")] = 1000,
+    level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE|-", help="Write fit.json's content there.")
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Fit N*(C) and D*(C) by isoFLOP minima (approach 2) and the parametric law (approach 3).
+    """Fit N*(C) and D*(C): envelope (approach 1), isoFLOP minima (2), parametric law (3), Kaplan's laws.
 
     Example: python scripts/fit.py runs.csv --columns n_params=size,tokens=seen,loss=val
     """
@@ -110,20 +158,32 @@ def main(
         n_params=n_params,
         flops=flops,
         objective=objective,
+        delta=delta,
+        tied=tied,
+        fixed_E=fixed_e,
+        weights=weights,
         minimum=minimum,
         window=_window(window),
+        replicates=replicates,
+        size_tolerance=size_tolerance,
+        budget_tolerance=budget_tolerance,
+        common_flops=common_flops,
+        sum_to_one=sum_to_one,
+        hull=hull,
         resamples=resamples,
+        level=level,
         seed=seed,
         keep_flagged=keep_flagged,
+        holdout=not no_holdout,
     )
     if group_by is not None:
-        if out is not None:
-            raise InputError("--out: goes with one fit, not with --group-by; use --json FILE")
+        if out is not None or curves:
+            raise InputError("--out and --curves go with one fit, not with --group-by; use --where, and --json FILE")
         parts = [(key, analyse(part, options, tuple(source))) for key, part in groups_of(table, group_by)]
         groups = [{"key": to_strict(key), **analysis.to_json()} for key, analysis in parts]
         _tell({"schema_version": 1, "groups": groups}, groups, json_file, group_by)
         return
-    analysis = analyse(table, options, tuple(source))
+    analysis = analyse(table, options, tuple(source), _curves(source, where) if curves else None)
     report = analysis.to_json()
     _tell(report, [report], json_file, "")
     folder = out or (Path(source[0]) if len(source) == 1 and Path(source[0]).is_dir() else None)
@@ -144,8 +204,13 @@ def _tell(whole: dict[str, Any], parts: list[dict[str, Any]], json_file: str | N
         show_report(part)
 
 
-def _methods(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",")) if text is not None else METHODS
+def _curves(sources: Sequence[str], where: str | None) -> CurveTable:
+    curves = load_curves(*sources)
+    return curves if where is None else curves.where(where)
+
+
+def _methods(text: str | None) -> tuple[str, ...] | None:
+    return tuple(name.strip() for name in text.split(",")) if text is not None else None
 
 
 def _window(text: str) -> float | None:

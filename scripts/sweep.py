@@ -47,7 +47,7 @@ def fit_sweep(plan: Plan, sweep: SweepFolder, *, trained: bool) -> None:
     """Fit what is there, write fit.json and the figures, mirror them where anything is new, print the tables."""
     # Imported here: workers start a second or two earlier without.
     from isoflop.fitting.analysis import Options, analyse
-    from isoflop.fitting.compare import compare
+    from isoflop.fitting.compare import compare_with_published
     from isoflop.fitting.readers import load_runs
     from isoflop.fitting.reporting.tables import comparison_table
     from isoflop.scripts.fit import save, show_report
@@ -60,13 +60,14 @@ def fit_sweep(plan: Plan, sweep: SweepFolder, *, trained: bool) -> None:
         window=settings.window,
         resamples=settings.resamples,
     )
-    analysis = analyse(load_runs(str(sweep.path)), options, (str(sweep.path),))
+    source = str(sweep.path)
+    analysis = analyse(load_runs(source), options, (source,))
     report = analysis.to_json()
     written = save(analysis, sweep.path)
     if trained:
         log_fit(plan.config, sweep.path, report, analysis.table.frame, written[1:])
     show_report(report)
-    show("", comparison_table(compare(report)))
+    show("", comparison_table(compare_with_published(report)))
     show(*(f"wrote {path}" for path in written if path.suffix != ".pdf"))
 
 

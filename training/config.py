@@ -230,7 +230,7 @@ class Fit(_Part):
 
     n_params: Literal["n_params", "n_params_non_embedding", "n_params_blocks_and_head"] = "n_params"
     flops: Literal["flops", "exact", "6nd", "6nd_non_embedding", "hoffmann", "palm", "porian", "deepseek"] = "flops"
-    minimum: Literal["parabola", "akima"] = "parabola"
+    minimum: Literal["auto", "parabola", "akima"] = "auto"
     window: Positive | None = 0.10
     resamples: Annotated[int, Field(ge=0)] = 1000
 

@@ -8,68 +8,78 @@ reported, not forced to 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FitError, InputError
 from ..laws import ChinchillaLaw, PowerLaw
-from ..results import Estimate, FitStatus, IsoflopFit, Minimum, MinimumStatus, Resampling
+from ..results import Estimate, FitStatus, IsoflopFit, Resampling
 from ..runs import RunTable
 from ..uncertainty import MIN_BUDGETS, generator, percentile_estimate
-from .budgets import CARRY_TOLERANCE, CLUSTER_TOLERANCE, Group, budget_labels, grouped
-from .lines import excess_variance, lines_through
-from .minima import AKIMA_SIZES, Curve, Parabola, akima, sizes_of, status_of, windowed_parabola
+from .budgets import BUDGET_TOLERANCE, COMMON_FLOPS, budget_labels, grouped
+from .edges import edge_lines, no_interior_minimum
+from .isoflop_report import notes_of, planned_count_note, reports_of
+from .lines import centre_drift, excess_variance, lines_through, power_laws
+from .minima import BudgetMinimum, minimum_of, shifted
+from .minimum_choice import chosen_minimum
+from .minimum_noise import Noise, noise_of, noisy, variances_of
+from .replicates import REPLICATES, SIZE_TOLERANCE
 
 Array = NDArray[np.float64]
 
-MINIMUM_METHODS = ("parabola", "akima")
+MINIMUM_METHODS = ("auto", "parabola", "akima")
 WINDOW = 0.10
-_MIN_FREEDOM = 3  # degrees of freedom, over all budgets, that show a noise worth resampling
 _MIN_RESAMPLED = 3  # minima a resample must keep: one fewer than the table itself needs
-_SPLINE_DRAWS = 200
-_ROUNDING = 1e-10  # a noise below this part of the loss is rounding
-
-
-@dataclass(frozen=True)
-class _Budget:
-    """A group with its parabola (None with too few sizes) and the minimum of the table's own losses."""
-
-    group: Group
-    parabola: Parabola | None
-    curve: Curve | None
-    status: MinimumStatus
-
-    @property
-    def interior(self) -> bool:
-        return self.status is MinimumStatus.INTERIOR
 
 
 def fit_isoflop(
     table: RunTable,
     *,
-    minimum: str = "parabola",
+    minimum: str = "auto",
     window: float | None = WINDOW,
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    budget_tolerance: float = BUDGET_TOLERANCE,
+    size_tolerance: float = SIZE_TOLERANCE,
+    replicates: str = "auto",
+    common_flops: str = "auto",
+    sum_to_one: bool = False,
 ) -> IsoflopFit:
     """N*(C) and D*(C) from the runs of `table`, grouped by `budget` or, without it, by clusters of FLOPs.
 
     `minimum` is "parabola" (loss in ln N over the runs whose loss is within `window` of the budget's least; None
-    takes all runs and weighs every budget alike, the textbook form) or "akima" (a spline of ln loss through all
-    sizes). Intervals at `level` are residual bootstraps: the parabolas' residuals, pooled over budgets and scaled
-    by leverage, are drawn anew onto the fitted curves and everything after the choice of the window is repeated;
-    what the minima scatter about their line beyond that noise is drawn onto them too.
+    takes all runs and weighs every budget alike, the textbook form), "akima" (a spline of ln loss through all
+    sizes) or "auto": whichever better predicts sizes left out near the minima (`minimum_choice`).
+    `budget_tolerance` is the gap in ln C that parts guessed budgets, `size_tolerance` the width in ln N of one size,
+    `replicates` ("auto", "all", "mean", "best") what stands for the runs of one size, `common_flops` ("auto",
+    "runs", "budget") whose count C is: see `budgets.grouped`. `sum_to_one` forces a + b = 1 by a joint fit.
 
-    Raises InputError for an unknown `minimum`, a `window` that is not positive, or fewer than two budgets; FitError
-    for fewer than two interior minima, or where losses cannot be carried to a common C. Fewer than 4 interior
-    minima give numbers of status TOO_FEW without intervals.
+    Intervals at `level` are residual bootstraps: the parabolas' residuals, scaled by leverage and by each budget's
+    own noise (shrunk to the pool's), are drawn anew onto the fitted curves and everything after the choice of the
+    method and the window is repeated; what the minima scatter about their line beyond that is drawn onto them too.
+
+    Raises InputError for an unknown choice, a `window` or tolerance out of bounds, or fewer than two budgets; FitError
+    for fewer than two interior minima (`NoInteriorMinimum`), or where losses cannot be carried to a common C. Fewer
+    than 4 interior minima give numbers of status TOO_FEW without intervals.
     """
-    labels, guessed = budget_labels(table)
+    labels, guessed = budget_labels(table, budget_tolerance)
     return fit_groups(
-        table, labels, minimum=minimum, window=window, resamples=resamples, seed=seed, level=level, guessed=guessed
+        table,
+        labels,
+        minimum=minimum,
+        window=window,
+        resamples=resamples,
+        seed=seed,
+        level=level,
+        guessed=guessed,
+        budget_tolerance=budget_tolerance,
+        size_tolerance=size_tolerance,
+        replicates=replicates,
+        common_flops=common_flops,
+        sum_to_one=sum_to_one,
     )
 
 
@@ -84,53 +94,79 @@ def fit_groups(
     level: float,
     guessed: bool = False,
     law: ChinchillaLaw | None = None,
+    budget_tolerance: float = BUDGET_TOLERANCE,
+    size_tolerance: float = SIZE_TOLERANCE,
+    replicates: str = "auto",
+    common_flops: str = "runs",
+    sum_to_one: bool = False,
 ) -> IsoflopFit:
     """`fit_isoflop` for budgets already known: `labels`, one a fitted run, and the table's parametric `law`."""
-    _check(labels, minimum, window)
-    groups, carried = grouped(table, labels, law)
-    budgets = [_minimum_of(group, minimum, window) for group in groups]
+    _check(labels, minimum, window, replicates, size_tolerance, common_flops)
+    grouping = grouped(
+        table,
+        labels,
+        law,
+        guessed=guessed,
+        common_flops=common_flops,
+        replicates=replicates,
+        size_tolerance=size_tolerance,
+    )
+    method, choice = chosen_minimum(grouping.groups, window) if minimum == "auto" else (minimum, None)
+    budgets = [minimum_of(group, method, window) for group in grouping.groups]
     used = [budget for budget in budgets if budget.interior]
     if len(used) < 2:
-        found = ", ".join(f"{budget.group.budget:.3g}: {budget.status}" for budget in budgets[:12])
-        raise FitError(
-            f"{len(used)} of {len(budgets)} budgets have a minimum inside their sizes ({found}); two are needed: "
-            "train smaller and larger sizes"
-        )
-    log_flops = np.array([budget.group.log_flops for budget in used])
-    curves = [_curve_of(budget) for budget in used]
-    noise = _noise(used)
-    own = _variances(used, noise, minimum)
-    excess = 0.0 if own is None else excess_variance(log_flops, np.array([curve.x[0] for curve in curves]), own)
-    # The textbook form, over all runs, weighs alike: far from the minimum the residuals are the parabola's misfit.
-    weighed = own if window is not None else None
-    lines, _ = lines_through(log_flops, curves, None if weighed is None else weighed[None] + excess)
+        raise no_interior_minimum(budgets, window)
+    noise = noise_of(used)
+    variance = variances_of(used, noise)
+    line = _Line(used, variance, weighted=window is not None, sum_to_one=sum_to_one)
     few = len(used) < MIN_BUDGETS
-    draws, resampling = None, None
-    if resamples > 0 and not few and noise.known:
-        draws = _resample(used, noise, weighed, excess, minimum, resamples, seed)
-        method = "residuals pooled over budgets, scaled by leverage"
-        resampling = Resampling(method, resamples, resamples - len(draws), seed)
-    errors = {} if own is None else {used[i].group.budget: float(np.sqrt(own[i])) for i in range(len(used))}
+    draws = None
+    if resamples > 0 and not few and noise is not None:
+        draws = line.resampled(noise, resamples, seed)
+    notes = notes_of(grouping, budget_tolerance if guessed else None)
+    if common_flops == "auto" and grouping.common_flops == "budget":
+        same = {"minimum": method, "window": window, "replicates": replicates, "size_tolerance": size_tolerance}
+        notes = (*notes, planned_count_note(_own_flops_exponent(table, labels, law, same)))
+    if resamples > 0 and not few and noise is None:
+        notes = (*notes, "too few runs beyond each parabola's three to show their noise: no interval")
+    params, tokens = line.laws
+    minima = reports_of(budgets, noise, variance)
     return IsoflopFit(
         status=FitStatus.TOO_FEW if few else FitStatus.CONVERGED,
-        minimum=minimum,
+        minimum=method,
         window=window,
-        minima=tuple(_report(budget, errors.get(budget.group.budget)) for budget in budgets),
-        params_law=PowerLaw(float(np.exp(lines[0, 0])), float(lines[0, 1])),
-        tokens_law=PowerLaw(float(np.exp(lines[0, 2])), float(lines[0, 3])),
-        params_exponent=_estimate(lines[0, 1], draws, 1, resamples, level),
-        tokens_exponent=_estimate(lines[0, 3], draws, 3, resamples, level),
-        resampling=resampling,
+        minima=minima,
+        params_law=params,
+        tokens_law=tokens,
+        params_exponent=_estimate(params, draws, 1, resamples, level),
+        tokens_exponent=_estimate(tokens, draws, 3, resamples, level),
+        resampling=None if draws is None or noise is None else _resampling(noise, draws, resamples, seed),
         resamples=draws,
-        notes=_notes(guessed, carried, resamples > 0 and not few and resampling is None),
+        notes=notes,
+        choice=choice,
+        replicates=grouping.replicates,
+        common_flops=grouping.common_flops,
+        noise=None if noise is None else noise.pooled,
+        scatter=float(np.sqrt(line.excess)),
+        with_edges=edge_lines(budgets, window),
+        centre_drift=centre_drift(minima),
     )
 
 
-def _check(labels: Array, minimum: str, window: float | None) -> None:
-    if minimum not in MINIMUM_METHODS:
-        raise InputError(f"--minimum {minimum!r} is unknown: choose {' or '.join(MINIMUM_METHODS)}")
+def _check(
+    labels: Array, minimum: str, window: float | None, replicates: str, size_tolerance: float, common_flops: str
+) -> None:
+    for name, value, known in (
+        ("minimum", minimum, MINIMUM_METHODS),
+        ("replicates", replicates, REPLICATES),
+        ("common-flops", common_flops, COMMON_FLOPS),
+    ):
+        if value not in known:
+            raise InputError(f"--{name} {value!r} is unknown: choose {', '.join(known[:-1])} or {known[-1]}")
     if window is not None and not 0 < window < np.inf:
         raise InputError(f"--window {window} must be a positive fraction of the loss, or none")
+    if not 0 <= size_tolerance < 1:
+        raise InputError(f"--size-tolerance {size_tolerance} must be at least 0 and less than 1, as 0.01")
     if len(np.unique(labels)) < 2:
         raise InputError(
             f"one budget only ({labels[0]:.3g} FLOPs): a line through minima needs at least 2 budgets, an interval "
@@ -138,143 +174,62 @@ def _check(labels: Array, minimum: str, window: float | None) -> None:
         )
 
 
-def _minimum_of(group: Group, minimum: str, window: float | None) -> _Budget:
-    parabola = windowed_parabola(group, window)
-    too_few = minimum == "akima" and sizes_of(group)[-1] + 1 < AKIMA_SIZES
-    if parabola is None or too_few:
-        return _Budget(group, parabola, None, MinimumStatus.TOO_FEW)
-    curve = _curve(group, parabola, minimum, group.loss[None])
-    return _Budget(group, parabola, curve, status_of(curve))
+class _Line:
+    """The lines through interior minima whose ln N* have `variance` (n_used,), and their resamples.
 
+    The textbook form, over all runs, is not `weighted`: far from the minimum the residuals are the parabola's misfit.
+    """
 
-def _curve(group: Group, parabola: Parabola, minimum: str, losses: Array) -> Curve:
-    """The minima of `losses` (n_resamples, n_runs)."""
-    if minimum == "akima":
-        return akima(group, losses, parabola)
-    return parabola.minima(losses[:, parabola.used])
-
-
-def _curve_of(budget: _Budget) -> Curve:
-    assert budget.curve is not None  # an interior minimum has one
-    return budget.curve
-
-
-@dataclass(frozen=True)
-class _Noise:
-    """The scatter of losses about the parabolas: its standard deviation, freedom, and residuals to draw from."""
-
-    sigma: float
-    freedom: int
-    pool: Array
+    def __init__(self, used: list[BudgetMinimum], variance: Array | None, *, weighted: bool, sum_to_one: bool) -> None:
+        self.used = used
+        self.log_flops = np.array([budget.group.log_flops for budget in used])
+        x = np.array([budget.found.x[0] for budget in used])
+        self.excess = 0.0 if variance is None else excess_variance(self.log_flops, x, variance)
+        self.variance = variance if weighted else None
+        self.sum_to_one = sum_to_one
 
     @property
-    def known(self) -> bool:
-        return self.freedom >= _MIN_FREEDOM and len(self.pool) >= _MIN_FREEDOM
+    def laws(self) -> tuple[PowerLaw, PowerLaw]:
+        """N*(C) and D*(C)."""
+        variance = None if self.variance is None else self.variance[None] + self.excess
+        curves = [budget.found for budget in self.used]
+        lines, _ = lines_through(self.log_flops, curves, variance, sum_to_one=self.sum_to_one)
+        return power_laws(lines)
+
+    def resampled(self, noise: Noise, count: int, seed: int) -> Array:
+        """Lines of the resamples that kept enough minima inside their sizes, shape (n_successful, 4)."""
+        rng = generator(seed)
+        freedom = len(self.used) - 2
+        # One factor a resample makes the exponent's error Student's: the excess too is estimated, from few budgets.
+        wide = np.sqrt(self.excess * freedom / rng.chisquare(freedom, size=count))
+        curves, variances = [], []
+        for i, budget in enumerate(self.used):
+            curve, shown = noisy(budget, noise, i, count, rng)
+            if self.variance is not None:
+                unit = curve.variance if budget.method == "parabola" else self.variance[i] / noise.sigma[i] ** 2
+                variances.append(shown * unit + self.excess)
+            curves.append(shifted(curve, budget.shape, wide * rng.standard_normal(count)))
+        variance = np.stack(variances, axis=1) if variances else None
+        lines, minima = lines_through(self.log_flops, curves, variance, sum_to_one=self.sum_to_one)
+        return lines[(minima >= _MIN_RESAMPLED) & np.isfinite(lines).all(axis=1)]
 
 
-def _noise(used: list[_Budget]) -> _Noise:
-    """Pooled over the budgets. A residual shrinks by the leverage of its run; that is undone."""
-    squares, freedom, pool = 0.0, 0, [np.empty(0)]
-    for budget in used:
-        parabola = budget.parabola
-        assert parabola is not None  # an interior minimum has one
-        losses = budget.group.loss[parabola.used]
-        residuals = losses - parabola.design @ (parabola.solver @ losses)
-        squares += float(residuals @ residuals)
-        freedom += len(losses) - 3
-        spare = parabola.residual_scale
-        shown = spare > 1e-6  # a run that the parabola passes through whatever its loss shows no noise
-        pool.append(residuals[shown] / np.sqrt(spare[shown]))
-    drawn = np.concatenate(pool)
-    sigma = float(np.sqrt(squares / freedom)) if freedom > 0 else float("nan")
-    return _Noise(sigma, freedom, drawn - drawn.mean() if len(drawn) else drawn)
+def _resampling(noise: Noise, draws: Array, resamples: int, seed: int) -> Resampling:
+    shared = "pooled over budgets" if noise.shared else "each budget's shrunk to the pool"
+    return Resampling(f"residuals, {shared}, scaled by leverage", resamples, resamples - len(draws), seed)
 
 
-def _variances(used: list[_Budget], noise: _Noise, minimum: str) -> Array | None:
-    """The variance of each minimum's ln N, shape (n_used,), from the noise of the losses; None where unknown.
-
-    A parabola's by the delta method, a spline's by drawing noise onto its losses; None where the runs show no
-    noise, or none above rounding: then there is nothing to weigh by.
-    """
-    typical = float(np.median(np.concatenate([budget.group.loss for budget in used])))
-    if not noise.known or noise.sigma <= _ROUNDING * typical:
-        return None
-    if minimum == "parabola":
-        return noise.sigma**2 * np.array([float(_curve_of(budget).variance[0]) for budget in used])
-    rng = generator(0)  # part of the point estimate: no seed of the caller's changes it
-    variances = []
-    for budget in used:
-        draws = _noisy(budget, noise.pool, minimum, _SPLINE_DRAWS, rng)
-        kept = draws.x[draws.interior]
-        variances.append(np.var(kept) if len(kept) > _SPLINE_DRAWS // 2 else np.nan)
-    known = np.array(variances)
-    if not (known > 0).any():
-        return None
-    # A spline that keeps no minimum under its own noise tells least: it weighs like the least certain other.
-    return np.where(known > 0, known, np.nanmax(known))
-
-
-def _noisy(budget: _Budget, pool: Array, minimum: str, count: int, rng: np.random.Generator) -> Curve:
-    """`count` minima of the budget's curve with noise from `pool` drawn onto it."""
-    group, parabola = budget.group, budget.parabola
-    assert parabola is not None  # an interior minimum has one
-    base = group.loss.copy()
-    if minimum == "parabola":
-        base[parabola.used] = parabola.design @ (parabola.solver @ group.loss[parabola.used])
-    return _curve(group, parabola, minimum, base + rng.choice(pool, size=(count, len(base))))
-
-
-def _resample(
-    used: list[_Budget], noise: _Noise, variance: Array | None, excess: float, minimum: str, count: int, seed: int
-) -> Array:
-    """Lines of the resamples that kept enough minima inside their sizes, shape (n_successful, 4)."""
-    rng = generator(seed)
-    freedom = len(used) - 2
-    # One factor a resample makes the exponent's error Student's: the excess is itself estimated from few budgets.
-    wide = np.sqrt(excess * freedom / rng.chisquare(freedom, size=count))
-    curves, variances = [], []
-    for i, budget in enumerate(used):
-        curve = _noisy(budget, noise.pool, minimum, count, rng)
-        if variance is not None:
-            own = noise.sigma**2 * curve.variance if minimum == "parabola" else np.full(count, variance[i])
-            variances.append(own + excess)
-        assert budget.parabola is not None
-        x = curve.x + wide * rng.standard_normal(count)
-        curves.append(replace(curve, x=x, log_d=budget.parabola.log_tokens(x)))
-    log_flops = np.array([budget.group.log_flops for budget in used])
-    lines, minima = lines_through(log_flops, curves, np.stack(variances, axis=1) if variances else None)
-    return lines[(minima >= _MIN_RESAMPLED) & np.isfinite(lines).all(axis=1)]
-
-
-def _report(budget: _Budget, error: float | None) -> Minimum:
-    group, curve = budget.group, budget.curve
-    head = (group.budget, float(np.exp(group.log_flops)), len(group.loss), budget.status)
-    if curve is None or not budget.interior:
-        return Minimum(*head)
-    return Minimum(
-        *head,
-        n_params=float(np.exp(curve.x[0])),
-        tokens=float(np.exp(curve.log_d[0])),
-        loss=float(curve.loss[0]),
-        log_n_params_se=error,
-    )
-
-
-def _estimate(value: float, draws: Array | None, column: int, resamples: int, level: float) -> Estimate:
+def _estimate(law: PowerLaw, draws: Array | None, column: int, resamples: int, level: float) -> Estimate:
     if draws is None:
-        return Estimate(float(value), level=level)
-    return percentile_estimate(float(value), draws[:, column], resamples, level)
+        return Estimate(law.exponent, level=level)
+    return percentile_estimate(law.exponent, draws[:, column], resamples, level)
 
 
-def _notes(guessed: bool, carried: bool, no_noise: bool) -> tuple[str, ...]:
-    notes = []
-    if guessed:
-        notes.append(f"no budget column: runs chained by FLOP gaps under {CLUSTER_TOLERANCE:.0%} are one budget")
-    if carried:
-        notes.append(
-            f"runs of one budget differ by over {CARRY_TOLERANCE:.0%} in FLOPs: losses carried to the common C along "
-            "the fitted slope dL/dlnC at fixed N"
-        )
-    if no_noise:
-        notes.append("too few runs beyond each parabola's three to show their noise: no interval")
-    return tuple(notes)
+def _own_flops_exponent(
+    table: RunTable, labels: Array, law: ChinchillaLaw | None, same: dict[str, Any]
+) -> float | None:
+    """a in the runs' own FLOPs where C is the planned budget; None where losses cannot be carried to it."""
+    try:
+        return fit_groups(table, labels, law=law, resamples=0, seed=0, level=0.95, **same).params_exponent.value
+    except FitError:
+        return None

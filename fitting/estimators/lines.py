@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr
 
+from ..laws import PowerLaw
+from ..results import CentreDrift, Minimum
 from .minima import Curve
 
 Array = NDArray[np.float64]
 
 
-def lines_through(log_flops: Array, curves: list[Curve], variance: Array | None) -> tuple[Array, NDArray[np.int_]]:
+def lines_through(
+    log_flops: Array, curves: list[Curve], variance: Array | None, *, sum_to_one: bool = False
+) -> tuple[Array, NDArray[np.int_]]:
     """Weighted lines of x = ln N* and ln D* against ln C through the minima that are interior in each resample.
 
     `log_flops` is (n_budgets,), `curves` one a budget, `variance` (n_resamples, n_budgets) that of each x; None
     weighs them alike. Returns (n_resamples, 4): ln coefficient and exponent of N*, then of D*, NaN with fewer than
     two minima; and the number of minima (n_resamples,). The variance of ln D* is that of x times the square of
-    d ln D / d ln N, about 1 at every budget, so one set of weights serves both.
+    d ln D / d ln N, about 1 at every budget, so one set of weights serves both. `sum_to_one` is the joint least
+    squares of both lines under a + b = 1: a becomes (a + 1 - b) / 2, and both lines still pass their mean points.
     """
     inside = np.stack([curve.interior for curve in curves], axis=1)
     weights = _weights(variance, inside)
@@ -26,12 +34,15 @@ def lines_through(log_flops: Array, curves: list[Curve], variance: Array | None)
     centre = weights @ log_flops / total
     offset = log_flops[None, :] - centre[:, None]
     spread = np.where(fine, np.sum(weights * offset**2, axis=1), 1.0)
-    lines = np.empty((len(inside), 4))
-    for column, values in ((0, [curve.x for curve in curves]), (2, [curve.log_d for curve in curves])):
+    means, slopes = [], []
+    for values in ([curve.x for curve in curves], [curve.log_d for curve in curves]):
         y = np.where(inside, np.stack(values, axis=1), 0.0)
-        slope = np.sum(weights * offset * y, axis=1) / spread
-        lines[:, column + 1] = slope
-        lines[:, column] = np.sum(weights * y, axis=1) / total - slope * centre
+        means.append(np.sum(weights * y, axis=1) / total)
+        slopes.append(np.sum(weights * offset * y, axis=1) / spread)
+    if sum_to_one:
+        joint = (slopes[0] + 1 - slopes[1]) / 2
+        slopes = [joint, 1 - joint]
+    lines = np.stack([means[0] - slopes[0] * centre, slopes[0], means[1] - slopes[1] * centre, slopes[1]], axis=1)
     lines[~fine] = np.nan
     return lines, count
 
@@ -51,6 +62,28 @@ def excess_variance(log_flops: Array, x: Array, variance: Array) -> float:
     residuals = x - design @ np.linalg.solve(normal, design.T @ (weights * x))
     spare = weights.sum() - np.trace(np.linalg.solve(normal, design.T @ ((weights**2)[:, None] * design)))
     return max(0.0, float((weights @ residuals**2 - freedom * variance.min()) / spare))
+
+
+def power_laws(lines: Array) -> tuple[PowerLaw, PowerLaw]:
+    """N*(C) and D*(C) of the first of `lines` (n_resamples, 4)."""
+    params, params_exponent, tokens, tokens_exponent = (float(value) for value in lines[0])
+    return PowerLaw(float(np.exp(params)), params_exponent), PowerLaw(float(np.exp(tokens)), tokens_exponent)
+
+
+def centre_drift(minima: Sequence[Minimum]) -> CentreDrift | None:
+    """The line of the interior minima's centre offsets on ln C, unweighted; None with fewer than three."""
+    inside = [(minimum.flops, minimum.centre_offset) for minimum in minima if minimum.centre_offset is not None]
+    freedom = len(inside) - 2
+    if freedom < 1:
+        return None
+    flops, offset = np.array(inside, dtype=float).T
+    x = np.log(flops) - np.log(flops).mean()
+    slope = float(x @ offset / (x @ x))
+    residuals = offset - offset.mean() - slope * x
+    error = float(np.sqrt(residuals @ residuals / freedom / (x @ x)))
+    p_value = 2 * float(stdtr(freedom, -abs(slope) / error)) if error > 0 else float(slope == 0)
+    first, last = np.exp(offset.mean() + slope * np.array([x.min(), x.max()]))
+    return CentreDrift(slope, error, p_value, float(first), float(last))
 
 
 def _weights(variance: Array | None, inside: NDArray[np.bool_]) -> Array:

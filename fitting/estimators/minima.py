@@ -1,17 +1,18 @@
 """The size of least loss within one budget, by a windowed parabola or an Akima spline; resampled, all at once.
 
-Below x = ln N. Every function here takes losses of shape (n_resamples, n_runs): the table itself is one row.
+Below x = ln N. Losses have shape (n_resamples, n_runs): the table itself is one row.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import Akima1DInterpolator
 
 from ..results import MinimumStatus
+from .akima import spline_minimum
 from .budgets import Group
 
 Array = NDArray[np.float64]
@@ -20,15 +21,17 @@ PARABOLA_SIZES = 3  # distinct sizes a parabola needs
 AKIMA_SIZES = 4  # distinct sizes below which a spline shows nothing that a parabola does not
 WINDOW_SIZES = 4  # sizes the window keeps at least, so that the noise shows
 _WINDOW_ROUNDS = 20
-_SAME_SIZE = 1e-9  # sizes this close in ln N are replicates of one
 _FLAT = 1e-12  # a curve that bends by less than this part of the loss is flat to rounding
+_CUBIC_SIZES = 6
+_FARTHEST = 100.0  # in ln N
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Minima of one budget. Arrays have shape (n_resamples,); x, log_d and loss mean nothing where not `interior`.
+    """Minima of one budget. Arrays have shape (n_resamples,); x, log_d and loss mean nothing where `concave`, and
+    lie beyond the sizes where neither `concave` nor `interior`.
 
-    `variance` is that of x for a noise of variance 1 in the losses; `concave` says that a curve opens downwards.
+    `variance` is that of x for a noise of variance 1 in the losses; NaN for a spline, which has no simple one.
     """
 
     interior: NDArray[np.bool_]
@@ -40,20 +43,48 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Parabola:
-    """Least squares of loss on (1, x - centre, (x - centre)^2) over the runs in the window, ready for new losses."""
+class Polynomial:
+    """Least squares of loss on powers of x - centre over the runs in the window, ready for new losses."""
 
     used: NDArray[np.bool_]  # of the group's runs, shape (n,)
     centre: float
-    design: Array  # (n_used, 3)
-    solver: Array  # (3, n_used): coefficients = solver @ losses
-    covariance: Array  # (3, 3) for noise of variance 1
-    tokens: Array  # coefficients of the quadratic of ln D in x
+    design: Array  # (n_used, n_powers)
+    solver: Array  # (n_powers, n_used): coefficients = solver @ losses
+    spread: Array  # (n_used,): variance of each loss for a run's noise of variance 1
 
     @property
-    def residual_scale(self) -> Array:
-        """1 - leverage of each used run, shape (n_used,)."""
-        return 1 - np.einsum("ij,ji->i", self.design, self.solver)
+    def covariance(self) -> Array:
+        """Of the coefficients, shape (n_powers, n_powers), for a run's noise of variance 1."""
+        return (self.solver * self.spread) @ self.solver.T
+
+    @property
+    def residual_variance(self) -> Array:
+        """Of each used run's residual, shape (n_used,), for a run's noise of variance 1."""
+        leverage = np.einsum("ij,ji->i", self.design, self.solver)
+        of_fit = np.einsum("ij,jk,ik->i", self.design, self.covariance, self.design)
+        return self.spread * (1 - 2 * leverage) + of_fit
+
+    @property
+    def freedom(self) -> int:
+        """Used runs beyond the powers."""
+        return self.design.shape[0] - self.design.shape[1]
+
+    def squares(self, residuals: Array) -> Array:
+        """Sums of squares of `residuals` (..., n_used) on `freedom` degrees of freedom: over it, a run's variance."""
+        if self.freedom < 1:
+            return np.zeros(residuals.shape[:-1])
+        return np.sum(residuals**2, axis=-1) * (self.freedom / self.residual_variance.sum())
+
+    def fitted(self, losses: Array) -> Array:
+        """The polynomial's losses at the used runs for `losses`, shape (..., n_used)."""
+        return losses @ self.solver.T @ self.design.T
+
+
+@dataclass(frozen=True)
+class Parabola(Polynomial):
+    """The polynomial on (1, x - centre, (x - centre)^2), with the tokens of its runs."""
+
+    tokens: Array  # coefficients of the quadratic of ln D in x
 
     def log_tokens(self, x: Array) -> Array:
         """ln D at each x."""
@@ -63,7 +94,7 @@ class Parabola:
     def minima(self, losses: Array) -> Curve:
         """The vertices for `losses`, shape (n_resamples, n_used)."""
         c = losses @ self.solver.T
-        curved = np.abs(c[:, 2]) * _span(self.design[:, 1]) ** 2 > _FLAT * np.abs(c[:, 0])
+        curved = np.abs(c[:, 2]) * np.ptp(self.design[:, 1]) ** 2 > _FLAT * np.abs(c[:, 0])
         concave = ~((c[:, 2] > 0) & curved)
         c2 = np.where(concave, 1.0, c[:, 2])
         x = -c[:, 1] / (2 * c2)
@@ -71,19 +102,75 @@ class Parabola:
         # Delta method on x = -c1 / (2 c2).
         gradient = np.stack([np.zeros_like(x), -0.5 / c2, -x / c2], axis=1)
         variance = np.einsum("ri,ij,rj->r", gradient, self.covariance, gradient)
-        return Curve(
-            interior,
-            concave,
-            x + self.centre,
-            self.log_tokens(x + self.centre),
-            c[:, 0] - c[:, 1] ** 2 / (4 * c2),
-            variance,
-        )
+        place = x + self.centre
+        return Curve(interior, concave, place, self.log_tokens(place), c[:, 0] - c2 * x * x, variance)
 
 
-def sizes_of(group: Group) -> NDArray[np.int_]:
-    """The number of the distinct size of each run, rising, shape (n,)."""
-    return np.concatenate([[0], np.cumsum(np.diff(group.log_n) > _SAME_SIZE)])
+@dataclass(frozen=True)
+class BudgetMinimum:
+    """A group with its parabola (None with too few sizes) and the minimum of the table's own losses by `method`."""
+
+    group: Group
+    method: str
+    parabola: Parabola | None
+    curve: Curve | None
+    status: MinimumStatus
+
+    @property
+    def interior(self) -> bool:
+        """Whether the minimum enters the line."""
+        return self.status is MinimumStatus.INTERIOR
+
+    @property
+    def shape(self) -> Parabola:
+        """The parabola of a budget that has one."""
+        assert self.parabola is not None
+        return self.parabola
+
+    @property
+    def found(self) -> Curve:
+        """The curve of a budget that has one."""
+        assert self.curve is not None
+        return self.curve
+
+    @cached_property
+    def smooth(self) -> Polynomial:
+        """What the losses scatter about: the parabola, or beside a spline a cubic where six sizes bear one.
+
+        A spline is chosen where the curves are no parabolas: the misfit of one would pass for noise.
+        """
+        used = self.shape.used
+        cubic = self.method == "akima" and len(np.unique(self.group.sizes[used])) >= _CUBIC_SIZES
+        return _polynomial(self.group, used, 3) if cubic else self.shape
+
+    def vertex(self) -> Curve | None:
+        """The parabola's vertex for the table's own losses, wherever it lies; None where it opens downwards.
+
+        None too where the curve is so flat that its vertex is no number of parameters.
+        """
+        if self.parabola is None:
+            return None
+        vertex = self.parabola.minima(self.group.loss[None, self.parabola.used])
+        lost = vertex.concave[0] or abs(vertex.x[0] - self.parabola.centre) > _FARTHEST
+        return None if lost else vertex
+
+    def minima(self, losses: Array) -> Curve:
+        """The minima of other losses of the same runs, shape (n_resamples, n_runs)."""
+        return _minima(self.group, self.shape, self.method, losses)
+
+
+def minimum_of(group: Group, method: str, window: float | None) -> BudgetMinimum:
+    """The minimum of a group's own losses by `method`, "parabola" (over `window`) or "akima"."""
+    parabola = windowed_parabola(group, window)
+    if group.wide:
+        return BudgetMinimum(group, method, parabola, None, MinimumStatus.WIDE)
+    if parabola is None or (method == "akima" and group.n_sizes < AKIMA_SIZES):
+        return BudgetMinimum(group, method, parabola, None, MinimumStatus.TOO_FEW)
+    curve = _minima(group, parabola, method, group.loss[None])
+    if curve.interior[0]:
+        return BudgetMinimum(group, method, parabola, curve, MinimumStatus.INTERIOR)
+    status = MinimumStatus.CONCAVE if curve.concave[0] else MinimumStatus.EDGE
+    return BudgetMinimum(group, method, parabola, curve, status)
 
 
 def windowed_parabola(group: Group, window: float | None) -> Parabola | None:
@@ -92,19 +179,17 @@ def windowed_parabola(group: Group, window: float | None) -> Parabola | None:
     The least is the lowest run at first, then the parabola's own minimum where that lies between runs, until the
     choice repeats. At least the four sizes nearest to the minimum stay. Returns None with fewer than 3 sizes.
     """
-    sizes = sizes_of(group)
-    if sizes[-1] + 1 < PARABOLA_SIZES:
+    if group.n_sizes < PARABOLA_SIZES:
         return None
     if window is None:
         return _parabola(group, np.ones(len(group.loss), dtype=bool))
     lowest = int(np.argmin(group.loss))
     x_best, least = group.log_n[lowest], group.loss[lowest]
     seen: set[bytes] = set()
-    used = np.zeros(len(group.loss), dtype=bool)
     parabola = None
     for _ in range(_WINDOW_ROUNDS):
         used = group.loss <= least * (1 + window)
-        used |= _nearest(group, sizes, x_best)
+        used |= _nearest(group, x_best)
         if used.tobytes() in seen:
             break
         seen.add(used.tobytes())
@@ -115,80 +200,57 @@ def windowed_parabola(group: Group, window: float | None) -> Parabola | None:
     return parabola
 
 
-def akima(group: Group, losses: Array, parabola: Parabola) -> Curve:
-    """The lowest point of an Akima spline of ln loss on x through the group's sizes (replicates averaged).
-
-    `losses` (n_resamples, n_runs) are those of all runs of the group. The minimum is exact: the lowest of the
-    knots and of the roots of the spline's derivative; on the first or last knot it is no minimum. ln D there comes
-    from the windowed `parabola`. A spline has no simple variance: it is NaN.
-    """
-    sizes = sizes_of(group)
-    count = int(sizes[-1]) + 1
-    mean = np.zeros((len(sizes), count))
-    mean[np.arange(len(sizes)), sizes] = 1
+def spline_knots(group: Group) -> tuple[Array, Array]:
+    """The group's sizes as knots, shape (n_sizes,), and the averaging of runs over them, shape (n_runs, n_sizes)."""
+    mean = np.zeros((len(group.sizes), group.n_sizes))
+    mean[np.arange(len(group.sizes)), group.sizes] = group.counts
     mean /= mean.sum(axis=0)
-    knots = group.log_n @ mean
+    return group.log_n @ mean, mean
+
+
+def _minima(group: Group, parabola: Parabola, method: str, losses: Array) -> Curve:
+    if method == "parabola":
+        return parabola.minima(losses[:, parabola.used])
+    return _akima(group, parabola, losses)
+
+
+def _akima(group: Group, parabola: Parabola, losses: Array) -> Curve:
+    """The lowest point of an Akima spline of ln loss on x through the group's sizes, replicates averaged.
+
+    On the first or last knot it is no minimum. ln D there comes from the windowed parabola's tokens.
+    """
+    knots, mean = spline_knots(group)
     # Noise may not take a loss to zero: those resamples have no logarithm and count as failed.
     averaged = losses @ mean
-    positive = (averaged > 0).all(axis=1)
-    values = np.log(np.where(positive[:, None], averaged, 1.0))
-    x, lowest = _spline_minimum(knots, values)
+    positive = np.all(averaged > 0, axis=1)
+    x, lowest = spline_minimum(knots, np.log(np.where(positive[:, None], averaged, 1.0)))
     interior = positive & (x > knots[0]) & (x < knots[-1])
-    return Curve(
-        interior,
-        np.zeros_like(interior),
-        x,
-        parabola.log_tokens(x),
-        np.exp(lowest),
-        np.full(len(x), np.nan),
-    )
+    nothing = np.full(len(x), np.nan)
+    return Curve(interior, np.zeros_like(interior), x, parabola.log_tokens(x), np.exp(lowest), nothing)
 
 
-def status_of(curve: Curve) -> MinimumStatus:
-    """The status of the table's own minimum, the first row of `curve`."""
-    if curve.interior[0]:
-        return MinimumStatus.INTERIOR
-    return MinimumStatus.CONCAVE if curve.concave[0] else MinimumStatus.EDGE
-
-
-def _nearest(group: Group, sizes: NDArray[np.int_], x_best: float) -> NDArray[np.bool_]:
-    distance = np.full(int(sizes[-1]) + 1, np.inf)
-    np.minimum.at(distance, sizes, np.abs(group.log_n - x_best))
-    kept = np.argsort(distance, kind="stable")[:WINDOW_SIZES]
-    return np.isin(sizes, kept)
+def _nearest(group: Group, x_best: float) -> NDArray[np.bool_]:
+    distance = np.full(group.n_sizes, np.inf)
+    np.minimum.at(distance, group.sizes, np.abs(group.log_n - x_best))
+    nearest = np.argsort(distance, kind="stable")[:WINDOW_SIZES]
+    return np.isin(group.sizes, nearest)
 
 
 def _parabola(group: Group, used: NDArray[np.bool_]) -> Parabola:
+    plain = _polynomial(group, used, 2)
+    tokens = plain.solver @ group.log_d[used]
+    return Parabola(used, plain.centre, plain.design, plain.solver, plain.spread, tokens)
+
+
+def _polynomial(group: Group, used: NDArray[np.bool_], degree: int) -> Polynomial:
     x = group.log_n[used]
     centre = float(x.mean())
-    design = np.stack([np.ones_like(x), x - centre, (x - centre) ** 2], axis=1)
+    design = np.stack([(x - centre) ** power for power in range(degree + 1)], axis=1)
     solver = np.asarray(np.linalg.pinv(design), dtype=float)
-    return Parabola(used, centre, design, solver, solver @ solver.T, solver @ group.log_d[used])
+    return Polynomial(used, centre, design, solver, 1 / group.counts[used])
 
 
-def _span(x: Array) -> float:
-    return float(x.max() - x.min())
-
-
-def _spline_minimum(knots: Array, values: Array) -> tuple[Array, Array]:
-    """Place and height of the lowest point of the Akima spline through `values` (n_resamples, n_knots)."""
-    spline = Akima1DInterpolator(knots, values, axis=1)
-    c3, c2, c1, c0 = np.transpose(spline.c, (0, 2, 1))  # each (n_resamples, n_segments)
-    width = np.diff(knots)
-    places, heights = [knots[None, :] + np.zeros_like(values)], [values]
-    for root in _quadratic_roots(3 * c3, 2 * c2, c1):
-        inside = np.isfinite(root) & (root > 0) & (root < width)
-        t = np.where(inside, root, 0.0)
-        places.append(knots[:-1] + t)
-        heights.append(np.where(inside, ((c3 * t + c2) * t + c1) * t + c0, np.inf))
-    place, height = np.concatenate(places, axis=1), np.concatenate(heights, axis=1)
-    lowest = np.argmin(height, axis=1)
-    rows = np.arange(len(values))
-    return place[rows, lowest], height[rows, lowest]
-
-
-def _quadratic_roots(a: Array, b: Array, c: Array) -> tuple[Array, Array]:
-    """Real roots of a t^2 + b t + c, NaN where there are none; stable when a is tiny."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        q = -0.5 * (b + np.where(b < 0, -1.0, 1.0) * np.sqrt(b * b - 4 * a * c))
-        return q / a, c / q
+def shifted(curve: Curve, parabola: Parabola, by: Array) -> Curve:
+    """The same minima moved by `by` in x, shape (n_resamples,), along the group's tokens."""
+    x = curve.x + by
+    return replace(curve, x=x, log_d=parabola.log_tokens(x))

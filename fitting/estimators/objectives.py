@@ -10,27 +10,43 @@ for its parameters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-OBJECTIVES = ("log_huber", "huber", "mse")
+OBJECTIVES = ("log_huber", "huber", "mse", "log_lad")
 HUBER_DELTA = 1e-3
+ABSENT = -np.inf  # ln of a term that is not there
 _LARGEST_TERM = 300.0  # exp() of more is no loss anyone measured; keeps a wild trial step from overflowing
 _SMALLEST_MODEL = 1e-300  # a law whose every term underflowed is very bad, not an error
-# Which row feature (1, x, x^2, y, y^2, xy) multiplies which pair of parameters, by pair of terms.
-# Parameters: 0 a, 1 b, 2 e, 3 alpha, 4 beta. Terms: 0 A/N^alpha, 1 B/D^beta, 2 E.
-_HESSIAN_PLAN = {
-    (0, 0): ((0, 0, 0, 1), (0, 3, 1, -1), (3, 3, 2, 1)),
-    (1, 1): ((1, 1, 0, 1), (1, 4, 3, -1), (4, 4, 4, 1)),
-    (2, 2): ((2, 2, 0, 1),),
-    (0, 1): ((0, 1, 0, 1), (0, 4, 3, -1), (1, 3, 1, -1), (3, 4, 5, 1)),
-    (0, 2): ((0, 2, 0, 1), (2, 3, 1, -1)),
-    (1, 2): ((1, 2, 0, 1), (2, 4, 3, -1)),
-}
+
+# Pairs of terms (0 A/N^alpha, 1 B/D^beta, 2 E) of which each Hessian block is made, equal ones first.
+_LEFT, _RIGHT = np.array([0, 1, 2, 0, 0, 1]), np.array([0, 1, 2, 1, 2, 2])
+# Row features: 0 one, 1 x, 2 x^2, 3 y, 4 y^2, 5 xy. Of parameter (a, b, e, alpha, beta) its term and its sign:
+_TERM, _SIGN = np.array([0, 1, 2, 0, 1]), np.array([1.0, 1.0, 1.0, -1.0, -1.0])
+_FEATURE = np.array([0, 0, 0, 1, 3])
+_PRODUCT = {(0, 0): 0, (0, 1): 1, (0, 3): 3, (1, 1): 2, (3, 3): 4, (1, 3): 5}
+
+
+def _hessian_plan() -> NDArray[np.intp]:
+    """Where in the flattened (6 pairs, 6 features) each of the 25 second derivatives lies."""
+    pair = {(i, j): k for k, (i, j) in enumerate(zip(_LEFT.tolist(), _RIGHT.tolist(), strict=True))}
+    term, feature = _TERM.tolist(), _FEATURE.tolist()
+    plan = np.empty((5, 5), dtype=np.intp)
+    for i in range(5):
+        for j in range(5):
+            terms = min(term[i], term[j]), max(term[i], term[j])
+            features = min(feature[i], feature[j]), max(feature[i], feature[j])
+            plan[i, j] = 6 * pair[terms] + _PRODUCT[features]
+    return plan.reshape(-1)
+
+
+_HESSIAN_AT, _HESSIAN_SIGN = _hessian_plan(), np.outer(_SIGN, _SIGN).reshape(-1)
+_GRADIENT_AT = 36 + 6 * _TERM + _FEATURE
+_SCALE_AT = 54 + 6 * _TERM + np.array([0, 0, 0, 2, 4])
 
 
 @dataclass(frozen=True)
@@ -54,106 +70,134 @@ class Rows:
         features = np.stack([np.ones_like(x), x, x * x, y, y * y, x * y], axis=1)
         return cls(x, y, loss, np.log(loss), features, x_mean, y_mean)
 
+    def __getitem__(self, keep: NDArray) -> Rows:
+        """Some of the rows, centred as all were."""
+        return Rows(
+            self.x[keep],
+            self.y[keep],
+            self.loss[keep],
+            self.log_loss[keep],
+            self.features[keep],
+            self.x_mean,
+            self.y_mean,
+        )
 
-def terms(rows: Rows, theta: Array) -> tuple[Array, Array, Array]:
-    """ln of the law's three terms at each row; `theta` (m, 5) gives (m, n), (m, n) and (m, 1)."""
-    z_n = theta[:, 0, None] - theta[:, 3, None] * rows.x
-    z_d = theta[:, 1, None] - theta[:, 4, None] * rows.y
-    return (
-        np.minimum(z_n, _LARGEST_TERM),
-        np.minimum(z_d, _LARGEST_TERM),
-        np.minimum(theta[:, 2, None], _LARGEST_TERM),
-    )
+
+@dataclass(frozen=True)
+class Problem:
+    """What is minimised: `objective` (log_huber, huber or mse) with `delta` over `rows`, along the columns of `basis`.
+
+    `basis` (5, k) says which combinations of theta may move: the identity for the plain form, alpha and beta in one
+    column where they are tied, no column for a parameter that is held.
+    """
+
+    rows: Rows
+    objective: str
+    delta: float
+    basis: Array
+
+    @property
+    def in_logs(self) -> bool:
+        return self.objective == "log_huber"
+
+    def at(self, delta: float) -> Problem:
+        """The same with another Huber width."""
+        return replace(self, delta=delta)
 
 
-def value(rows: Rows, theta: Array, weights: Array, objective: str, delta: float) -> Array:
+def residuals(problem: Problem, theta: Array) -> Array:
+    """ln L - ln L_hat, or L - L_hat, at each row; `theta` (m, 5) gives (m, n)."""
+    parts = _terms(problem.rows, theta)
+    return _residuals(problem, parts[0] + parts[1] + parts[2])
+
+
+def value(problem: Problem, theta: Array, weights: Array) -> Array:
     """The weighted sum of the row losses, shape (m,). `weights` broadcasts to (m, n).
 
     log_huber: Huber of ln L - ln L_hat; huber: Huber of L - L_hat; mse: square of L - L_hat. Huber is r^2/2 up to
     `delta` and delta (|r| - delta/2) beyond it.
     """
-    residual = _residual(rows, theta, objective)
-    size = np.abs(residual)
-    if objective == "mse":
-        row_loss = size * size
-    else:
-        inside = np.minimum(size, delta)
-        row_loss = inside * (size - 0.5 * inside)
-    return _weighted_sum(row_loss, weights)
+    residual = residuals(problem, theta)
+    if problem.objective == "mse":
+        return _weighted_sum(residual * residual, weights)
+    slope = np.clip(residual, -problem.delta, problem.delta)
+    return _weighted_sum(slope * (residual - 0.5 * slope), weights)
 
 
-def derivatives(rows: Rows, theta: Array, weights: Array, objective: str, delta: float) -> tuple[Array, Array, Array]:
-    """Gradient (m, 5), Hessian (m, 5, 5) and a positive scale of each parameter's curvature (m, 5).
+def evaluate(problem: Problem, theta: Array, weights: Array) -> tuple[Array, Array, Array, Array]:
+    """Value (m,), gradient (m, k), Hessian (m, k, k) and a positive scale of each parameter's curvature (m, k).
 
     The scale is the diagonal of the reweighted Gauss-Newton matrix: unlike the Hessian's it cannot vanish where
     every residual lies outside `delta`.
     """
-    z_n, z_d, z_e = terms(rows, theta)
-    q_n, q_d, q_e = np.exp(z_n), np.exp(z_d), np.broadcast_to(np.exp(z_e), z_n.shape)
-    model = np.maximum(q_n + q_d + q_e, _SMALLEST_MODEL)
-    in_logs = objective == "log_huber"
-    if in_logs:
-        parts = (q_n / model, q_d / model, q_e / model)
-        residual = rows.log_loss - np.log(model)
+    delta = problem.delta
+    parts = _terms(problem.rows, theta)
+    model = parts[0] + parts[1] + parts[2]
+    residual = _residuals(problem, model)
+    if problem.in_logs:
+        parts /= np.maximum(model, _SMALLEST_MODEL)
+    if problem.objective == "mse":
+        curvature = reweighted = 2 * weights
+        slope = curvature * residual
+        total = 0.5 * (slope * residual).sum(axis=1)
     else:
-        parts = (q_n, q_d, q_e)
-        residual = rows.loss - model
-    slope, curvature, reweighted = _row_derivatives(residual, objective, delta)
-    slope, curvature, reweighted = slope * weights, curvature * weights, reweighted * weights
-
-    gradient = np.empty((len(theta), 5))
-    hessian = np.zeros((len(theta), 5, 5))
-    scale = np.empty((len(theta), 5))
-    for (k, other), plan in _HESSIAN_PLAN.items():
-        product = parts[k] * parts[other]
-        block = curvature * product
-        # Second derivatives of the prediction: diag(parts) in the terms, less the outer product when in logs.
-        if k == other:
-            block -= slope * parts[k]
-        if in_logs:
-            block += slope * product
-        sums = block @ rows.features
-        for i, j, feature, sign in plan:
-            hessian[:, i, j] = hessian[:, j, i] = sign * sums[:, feature]
-        if k == other:
-            _gradient_of_term(k, -(slope * parts[k]) @ rows.features, gradient)
-            _scale_of_term(k, (reweighted * product) @ rows.features, scale)
-    return gradient, hessian, scale
+        clipped = np.minimum(np.maximum(residual, -delta), delta)
+        slope = clipped * weights
+        total = (slope * (residual - 0.5 * clipped)).sum(axis=1)
+        curvature = (clipped == residual) * weights
+        reweighted = weights * (delta / np.maximum(np.abs(residual), delta))
+    return total, *_assemble(problem, parts, slope, curvature, reweighted)
 
 
-def _residual(rows: Rows, theta: Array, objective: str) -> Array:
-    z_n, z_d, z_e = terms(rows, theta)
-    model = np.exp(z_n)
-    model += np.exp(z_d)
-    model += np.exp(z_e)
-    if objective == "log_huber":
-        return rows.log_loss - np.log(np.maximum(model, _SMALLEST_MODEL))
-    return rows.loss - model
+def lagrangian(problem: Problem, theta: Array, slope: Array) -> tuple[Array, Array, Array]:
+    """Gradient (k,) and Hessian (k, k) of sum of slope_i r_i in logs, and the Jacobian of r (n, k); `theta` (5,)."""
+    rows = problem.rows
+    parts = _terms(rows, theta[None])
+    parts /= np.maximum(parts.sum(axis=0), _SMALLEST_MODEL)
+    flat = np.zeros((1, len(rows.x)))
+    gradient, hessian, _ = _assemble(problem, parts, slope[None], flat, flat)
+    jacobian = -_SIGN * parts[_TERM, 0].T * rows.features[:, _FEATURE]
+    return gradient[0], hessian[0], jacobian @ problem.basis
 
 
-def _row_derivatives(residual: Array, objective: str, delta: float) -> tuple[Array, Array, Array]:
-    """First and second derivative of the row loss, and first derivative over residual (the reweighting)."""
-    if objective == "mse":
-        two = np.full_like(residual, 2.0)
-        return 2 * residual, two, two
-    size = np.abs(residual)
-    inside = (size <= delta).astype(float)
-    reweighted = delta / np.maximum(size, delta)
-    return residual * reweighted, inside, reweighted
+def _assemble(
+    problem: Problem, parts: Array, slope: Array, curvature: Array, reweighted: Array
+) -> tuple[Array, Array, Array]:
+    """Gradient, Hessian and scale from the first and second derivatives of the row losses by the residual."""
+    _, count, n_rows = parts.shape
+    sums_of = np.empty((12, count, n_rows))
+    blocks, slopes, scales = sums_of[:6], sums_of[6:9], sums_of[9:]
+    np.multiply(parts[_LEFT], parts[_RIGHT], out=blocks)
+    np.multiply(blocks[:3], reweighted, out=scales)
+    np.multiply(parts, slope, out=slopes)
+    # Second derivatives of the prediction: diag(parts) in the terms, less the outer product when in logs.
+    blocks *= curvature + slope if problem.in_logs else curvature
+    blocks[:3] -= slopes
+    sums = (sums_of @ problem.rows.features).transpose(1, 0, 2).reshape(count, 72)
+    gradient = -_SIGN * sums[:, _GRADIENT_AT]
+    hessian = (_HESSIAN_SIGN * sums[:, _HESSIAN_AT]).reshape(-1, 5, 5)
+    scale = sums[:, _SCALE_AT]
+    basis = problem.basis
+    if basis.shape[1] == 5:
+        return gradient, hessian, scale
+    return gradient @ basis, basis.T @ hessian @ basis, scale @ (basis * basis)
 
 
-def _gradient_of_term(term: int, sums: Array, gradient: Array) -> None:
-    if term == 2:
-        gradient[:, 2] = sums[:, 0]
-        return
-    gradient[:, term] = sums[:, 0]
-    gradient[:, 3 + term] = -sums[:, 1 if term == 0 else 3]
+def _terms(rows: Rows, theta: Array) -> Array:
+    """The law's three terms at each row, shape (3, m, n)."""
+    out = np.empty((3, len(theta), len(rows.x)))
+    np.subtract(theta[:, 0, None], theta[:, 3, None] * rows.x, out=out[0])
+    np.subtract(theta[:, 1, None], theta[:, 4, None] * rows.y, out=out[1])
+    np.minimum(out[:2], _LARGEST_TERM, out=out[:2])
+    np.exp(out[:2], out=out[:2])
+    out[2] = np.exp(np.minimum(theta[:, 2, None], _LARGEST_TERM))
+    return out
 
 
-def _scale_of_term(term: int, sums: Array, scale: Array) -> None:
-    scale[:, term] = sums[:, 0]
-    if term < 2:
-        scale[:, 3 + term] = sums[:, 2 if term == 0 else 4]
+def _residuals(problem: Problem, model: Array) -> Array:
+    if problem.in_logs:
+        return problem.rows.log_loss - np.log(np.maximum(model, _SMALLEST_MODEL))
+    return problem.rows.loss - model
 
 
 def _weighted_sum(row_loss: Array, weights: Array) -> Array:

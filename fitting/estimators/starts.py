@@ -1,75 +1,54 @@
 """Where to start Approach 3: for fixed exponents the law is linear in E, A and B, so only two are searched.
 
-Variable projection (Golub and Pereyra 1973): over a grid of (alpha, beta) the non-negative least squares problem in
-(E, A, B), residuals relative to the loss, is solved exactly by going through its active sets.
+Variable projection (Golub and Pereyra 1973): over a grid of (alpha, beta) the least squares problem in (E, A, B) is
+solved exactly, with all three and with each of them at 0. Residuals are relative to the loss where the objective
+speaks of ln L, else plain.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
 
-from .objectives import Array, Rows, value
+from .form import Form
+from .objectives import ABSENT, Array, Problem, value
 
-_EXPONENTS = np.geomspace(0.02, 4.0, 30)  # published exponents of a loss lie between .03 and 1.3
-_SCORED_POINTS = 120  # of the grid's points, those whose own objective is looked at
-_SCORED_ROWS = 4000  # rows enough to rank the grid; the optimiser itself sees them all
-_EACH = 3  # local minima of the grid taken by either ranking
-ABSENT = -np.inf  # ln of a term that is not there
+_EXPONENTS = np.geomspace(0.02, 4.0, 20)  # published exponents of a loss lie between .03 and 1.3
+_SCORED_POINTS = 40  # of the grid's points, those whose own objective is looked at
+_EACH = 3  # local minima of the grid taken by the squares
+_FAINT = 7.0  # a term that has to start is e^-7 of the loss
 
 
-def starting_points(rows: Rows, weights: Array, objective: str, delta: float) -> Array:
+def starting_points(problem: Problem, form: Form, weights: Array) -> Array:
     """Parameter vectors (m, 5) in the basins worth polishing, among them the bounds E = 0, A = 0 and B = 0.
 
-    Each bound is entered once or more with its logarithm at minus infinity; the optimiser keeps it there.
+    A bound is entered with its logarithm at minus infinity; the optimiser keeps it there.
     """
-    rows, weights = _subset(rows, weights)
-    points = []
-    for present, count in (
-        ((True, True, True), _EACH),
-        ((True, True, False), _EACH),
-        ((True, False, True), 1),
-        ((False, True, True), 1),
-    ):
-        grid, squares = _grid(rows, weights, present)
-        points.append(_best(rows, weights, grid, squares, objective, delta, count))
-    return np.concatenate(points)
+    grid = _Grid(problem, form, weights)
+    chosen = [_lowest(problem, weights, *grid.solve((0, 1, 2) if form.fixed_E is None else (0, 1)), _EACH)]
+    if form.fixed_E is None:
+        chosen.append(_lowest(problem, weights, *grid.solve((0, 1)), 1))
+    asymptote = (2,) if form.fixed_E is None else ()
+    chosen += [_lowest(problem, weights, *grid.solve((term, *asymptote)), 1) for term in (0, 1)]
+    return np.concatenate(chosen)
 
 
-def _subset(rows: Rows, weights: Array) -> tuple[Rows, Array]:
-    count = len(rows.x)
-    if count <= _SCORED_ROWS:
-        return rows, weights
-    # Evenly through the rows in order of size then tokens, so that the choice depends on no row order.
-    keep = np.lexsort((rows.loss, rows.y, rows.x))[:: -(-count // _SCORED_ROWS)]
-    small = Rows(
-        rows.x[keep],
-        rows.y[keep],
-        rows.loss[keep],
-        rows.log_loss[keep],
-        rows.features[keep],
-        rows.x_mean,
-        rows.y_mean,
-    )
-    return small, weights[keep]
-
-
-def _best(rows: Rows, weights: Array, grid: Array, squares: Array, objective: str, delta: float, count: int) -> Array:
-    """The `count` lowest local minima of the grid (p, q, 5) by squared relative error, and as many by the objective.
+def _lowest(problem: Problem, weights: Array, theta: Array, squares: Array, count: int) -> Array:
+    """The `count` lowest local minima of `theta` (p, q, 5) by the squares, and the lowest point by the objective.
 
     The objective is evaluated only where the squares are among the lowest: elsewhere no optimum lies.
     """
-    flat = grid.reshape(-1, 5)
-    scored = np.full(len(flat), np.inf)
-    near = np.argsort(squares.reshape(-1), kind="stable")[:_SCORED_POINTS]
-    scored[near] = value(rows, flat[near], weights, objective, delta)
-    chosen: list[int] = []
-    for score in (squares, scored.reshape(squares.shape)):
-        minima = np.flatnonzero(_is_local_minimum(score))
-        ranked = minima[np.argsort(score.reshape(-1)[minima], kind="stable")]
-        chosen.extend(int(index) for index in ranked[:count])
-    return flat[list(dict.fromkeys(chosen))]
+    flat = theta.reshape(-1, 5)
+    minima = np.flatnonzero(_is_local_minimum(squares))
+    order = np.argsort(squares.reshape(-1), kind="stable")
+    ranked = minima[np.argsort(squares.reshape(-1)[minima], kind="stable")][:count]
+    near = order[:_SCORED_POINTS]
+    near = near[np.isfinite(squares.reshape(-1)[near])]
+    if problem.objective != "mse" and len(near):
+        ranked = np.append(ranked, near[np.argmin(value(problem, flat[near], weights))])
+    return flat[np.unique(ranked)]
 
 
 def _is_local_minimum(score: Array) -> np.ndarray:
@@ -78,72 +57,93 @@ def _is_local_minimum(score: Array) -> np.ndarray:
     for i, j in itertools.product(range(3), range(3)):
         if (i, j) != (1, 1):
             lowest = np.minimum(lowest, padded[i : i + score.shape[0], j : j + score.shape[1]])
-    # One axis long (a term absent): its neighbours along the other axis decide.
     return np.isfinite(score) & (score <= lowest)
 
 
-def _grid(rows: Rows, weights: Array, present: tuple[bool, bool, bool]) -> tuple[Array, Array]:
-    """theta at every pair of exponents, shape (p, q, 5), with the best E, A, B >= 0 for each pair; its error (p, q).
+class _Grid:
+    """The normal equations of (A, B, E) at every pair of exponents, shape (p, q); (p, 1) where they are tied."""
 
-    The error is the sum of squared relative residuals. `present` says which of A, B, E may differ from 0; an absent
-    power term has one exponent, 0.
-    """
-    alphas = _EXPONENTS if present[0] else np.zeros(1)
-    betas = _EXPONENTS if present[1] else np.zeros(1)
-    relative = np.sqrt(weights) / rows.loss  # residuals relative to the loss
-    # Each column is scaled to at most 1 so that steep exponents do not swamp the normal equations.
-    u, u_log = _power_columns(rows.x, alphas, relative)
-    v, v_log = _power_columns(rows.y, betas, relative)
-    ones, target = relative, np.sqrt(weights)
-    shape = (len(alphas), len(betas))
-    gram = np.empty((*shape, 3, 3))
-    gram[..., 0, 0] = np.sum(u * u, axis=1)[:, None]
-    gram[..., 1, 1] = np.sum(v * v, axis=1)[None, :]
-    gram[..., 2, 2] = ones @ ones
-    gram[..., 0, 1] = gram[..., 1, 0] = u @ v.T
-    gram[..., 0, 2] = gram[..., 2, 0] = (u @ ones)[:, None]
-    gram[..., 1, 2] = gram[..., 2, 1] = (v @ ones)[None, :]
-    moment = np.empty((*shape, 3))
-    moment[..., 0] = (u @ target)[:, None]
-    moment[..., 1] = (v @ target)[None, :]
-    moment[..., 2] = ones @ target
-    solution, drop = _non_negative(gram, moment, present)
-    with np.errstate(divide="ignore"):
-        logs = np.log(solution)
-    # A present term at 0 is started very small instead: the optimiser may find that it grows.
-    smallest = np.log(rows.loss.min()) - 12
-    theta = np.empty((*shape, 5))
-    theta[..., 0] = np.maximum(logs[..., 0] - u_log[:, None], smallest) if present[0] else ABSENT
-    theta[..., 1] = np.maximum(logs[..., 1] - v_log[None, :], smallest) if present[1] else ABSENT
-    theta[..., 2] = np.maximum(logs[..., 2], smallest) if present[2] else ABSENT
-    theta[..., 3] = alphas[:, None]
-    theta[..., 4] = betas[None, :]
-    return theta, target @ target - drop
+    def __init__(self, problem: Problem, form: Form, weights: Array):
+        rows = problem.rows
+        self.form = form
+        root = np.sqrt(weights)
+        self.relative = root / rows.loss if problem.in_logs else root
+        # Each column is scaled to at most 1 so that steep exponents do not swamp the normal equations.
+        u, self.u_log = self._powers(rows.x)
+        v, self.v_log = self._powers(rows.y)
+        held = 0.0 if form.fixed_E is None else form.fixed_E
+        target = self.relative * (rows.loss - held)
+        self.total = float(target @ target)
+        self.faint = float(np.log(rows.loss.min())) - _FAINT
+        uv = np.sum(u * v, axis=1)[:, None] if form.tied else u @ v.T
+        self.products = {(0, 1): uv, (2, 2): np.full((1, 1), self.relative @ self.relative)}
+        self.moments = [self._axis(0, u @ target), self._axis(1, v @ target), np.full((1, 1), self.relative @ target)]
+        for k, column in enumerate((u, v)):
+            self.products[k, k] = self._axis(k, np.sum(column * column, axis=1))
+            self.products[k, 2] = self._axis(k, column @ self.relative)
+        self._solved: dict[tuple[int, ...], tuple[list[Array], Array]] = {}
 
+    def _powers(self, x: Array) -> tuple[Array, Array]:
+        logs = -_EXPONENTS[:, None] * x
+        top = logs.max(axis=1)
+        return np.exp(logs - top[:, None]) * self.relative, top
 
-def _power_columns(x: Array, exponents: Array, relative: Array) -> tuple[Array, Array]:
-    logs = -exponents[:, None] * x
-    top = logs.max(axis=1)
-    return np.exp(logs - top[:, None]) * relative, top
+    def _axis(self, term: int, values: Array) -> Array:
+        return values[None, :] if term == 1 and not self.form.tied else values[:, None]
 
+    def solve(self, present: tuple[int, ...]) -> tuple[Array, Array]:
+        """theta (p, q, 5) with the terms `present` (0 A, 1 B, 2 E) and the squares left (p, q).
 
-def _non_negative(gram: Array, moment: Array, present: tuple[bool, bool, bool]) -> tuple[Array, Array]:
-    """The non-negative least squares solution of every 3 x 3 normal system, and by how much it lowers the squares."""
-    best = np.zeros_like(moment)
-    gain = np.zeros(moment.shape[:-1])
-    allowed = [i for i in range(3) if present[i]]
-    for count in range(1, len(allowed) + 1):
-        for active in itertools.combinations(allowed, count):
-            index = np.array(active)
-            block = gram[..., index[:, None], index]
-            diagonal = np.einsum("...ii->...i", block)
+        A term that least squares would make negative starts faint instead; the squares are then those without it.
+        """
+        shape = np.broadcast_shapes(*(self.moments[k].shape for k in present if k < 2))
+        solution, gain = self._non_negative(present, shape)
+        with np.errstate(divide="ignore"):
+            logs = np.maximum(np.log(solution), self.faint)  # of each term where it is largest
+        theta = np.empty((*shape, 5))
+        theta[..., :3] = ABSENT
+        largest = (self._axis(0, self.u_log), self._axis(1, self.v_log), 0.0)
+        for k in present:
+            theta[..., k] = logs[..., k] - largest[k]
+        if self.form.fixed_e is not None:
+            theta[..., 2] = self.form.fixed_e
+        theta[..., 3] = _EXPONENTS[:, None] if 0 in present or self.form.tied else 0.0
+        theta[..., 4] = _EXPONENTS[:, None] if self.form.tied else _EXPONENTS if 1 in present else 0.0
+        return theta, self.total - gain
+
+    def _non_negative(self, present: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Array, Array]:
+        """The best of all sub-solutions with positive coefficients, (p, q, 3), and how far it lowers the squares."""
+        best, gain = np.zeros((*shape, 3)), np.zeros(shape)
+        for count in range(1, len(present) + 1):
+            for active in itertools.combinations(present, count):
+                part, drop = self._sub_solution(active)
+                wins = drop > gain
+                gain = np.where(wins, drop, gain)
+                best[wins] = 0.0
+                for k, coefficient in zip(active, part, strict=True):
+                    best[..., k] = np.where(wins, coefficient, best[..., k])
+        return best, gain
+
+    def _sub_solution(self, active: tuple[int, ...]) -> tuple[list[Array], Array]:
+        """Least squares with exactly the terms `active` by Cholesky written out, and how far it lowers the squares: -1
+        where a coefficient is not positive. Arrays are (p, q), or 1 long where an exponent does not matter."""
+        if active in self._solved:
+            return self._solved[active]
+        factor: dict[tuple[int, int], Array] = {}
+        forward: list[Array] = []
+        for i, k in enumerate(active):
+            for j in range(i):
+                known = sum(factor[i, h] * factor[j, h] for h in range(j))
+                factor[i, j] = (self.products[active[j], k] - known) / factor[j, j]
+            own = self.products[k, k]
             # A trace of ridge: two columns may coincide (equal exponents on D = const / N); these are starts only.
-            ridged = block + 1e-12 * diagonal[..., None] * np.eye(count)
-            part = np.linalg.solve(ridged, moment[..., index, None])[..., 0]
-            drop = np.sum(part * moment[..., index], axis=-1)
-            wins = (part > 0).all(axis=-1) & (drop > gain)
-            gain = np.where(wins, drop, gain)
-            candidate = np.zeros_like(moment)
-            candidate[..., index] = part
-            best = np.where(wins[..., None], candidate, best)
-    return best, gain
+            factor[i, i] = np.sqrt(np.maximum(own - sum(factor[i, h] ** 2 for h in range(i)), 1e-12 * own))
+            forward.append((self.moments[k] - sum(factor[i, h] * forward[h] for h in range(i))) / factor[i, i])
+        part: list[Array] = []
+        for i in reversed(range(len(active))):
+            known = sum(factor[i + 1 + h, i] * part[h] for h in range(len(part)))
+            part.insert(0, (forward[i] - known) / factor[i, i])
+        positive = functools.reduce(np.logical_and, [coefficient > 0 for coefficient in part])
+        drop = sum(coefficient * self.moments[k] for k, coefficient in zip(active, part, strict=True))
+        self._solved[active] = part, np.where(positive, drop, -1.0)
+        return self._solved[active]

@@ -95,6 +95,9 @@ def _row(record: dict[str, Any], planned: str | None, path: Path) -> dict[str, A
         if name not in record:
             raise InputError(f"{path}: no {name}: remove it and run its cell again")
     row.setdefault("loss", None)
+    corpus = record.get("corpus")
+    if isinstance(corpus, dict) and isinstance(corpus.get("fingerprint"), str):
+        row["corpus"] = corpus["fingerprint"]  # which covers the tokenizer and the split
     flops = record.get("flops")
     if not isinstance(flops, dict) or not flops:
         raise InputError(f"{path}: flops is no object of named counts: remove it and run its cell again")

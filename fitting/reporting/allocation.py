@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..laws import PowerLaw
-from ..published import published
+from ..published import published_estimate
 from ..results import Estimate, IsoflopFit, Minimum, MinimumStatus
 from .marks import BAR_LOOK, error_bar, flops_label, n_params_label, write_ticks
 from .style import (
@@ -87,7 +87,7 @@ def _draw_references(
     law, _ = _fitted(isoflop, side)
     ours = _N_PARAMS_CONVENTIONS.get(n_params_convention, n_params_convention)
     for name, color, counted in _REFERENCES:
-        estimate = published(name)
+        estimate = published_estimate(name)
         slopes = {"params": estimate.params_exponent or np.nan, "tokens": estimate.tokens_exponent or np.nan}
         both = ", ".join(map(exponent_number, slopes.values()))
         axes.plot(

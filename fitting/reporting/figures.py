@@ -11,10 +11,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from .allocation import allocation_figure
+from .envelope import envelope_figure
 from .isoflop import isoflop_figure
 from .style import figure_style
 
-__all__ = ["allocation_figure", "isoflop_figure", "save_figures"]
+__all__ = ["allocation_figure", "envelope_figure", "isoflop_figure", "save_figures"]
 
 
 def save_figures(folder: Path | str, figures: Mapping[str, Figure]) -> list[Path]:

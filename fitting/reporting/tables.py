@@ -24,6 +24,7 @@ _N_PARAMS_WORDS = {
 }
 _FLOPS_WORDS = {
     "flops": "table's",
+    "budget": "planned",
     "6nd": "6ND",
     "6nd_non_embedding": "Kaplan",
     "hoffmann": "Hoffmann",
@@ -35,8 +36,8 @@ _FLOPS_WORDS = {
 _NONE = "-"
 _CAPTION_WIDTH = 84
 _C_REMARK = (
-    "C is counted as named: table's is the FLOPs column of this fit, Kaplan is 6ND without embeddings, "
-    "study's is a counter of the study's own."
+    "C is counted as named: table's is the FLOPs column of this fit, planned its budgets, Kaplan is 6ND "
+    "without embeddings, study's is a counter of the study's own."
 )
 
 
@@ -148,3 +149,37 @@ def exponent_text(exponent: Exponent | None, with_level: bool = True) -> str:
 
 def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+
+
+def holdout_table(report: Mapping[str, Any]) -> Table | None:
+    """How the laws, fitted without the largest budget, predict it; None where `report` holds no holdout."""
+    held = report.get("holdout")
+    if not held:
+        return None
+    table = _table(f"Held out: the budget {flops_text(held['budget'])} FLOPs, predicted from the others")
+    for header in ("law", "RMS error", "bias", "on the runs fitted", "skill"):
+        table.add_column(header, justify="left" if header == "law" else "right", no_wrap=True)
+    for name, found in held["largest"].items():
+        table.add_row(
+            name,
+            f"{100 * found['rms_error']:.2f} %",
+            f"{100 * found['mean_error']:+.2f} %",
+            f"{100 * found['rms_fitted']:.2f} %",
+            f"{found['skill']:.2f}",
+        )
+    return table
+
+
+def holdout_remarks(report: Mapping[str, Any]) -> list[str]:
+    """What the holdout says in words: which law predicts better, and N* at the budget held out."""
+    held = report.get("holdout")
+    if not held:
+        return []
+    size = held["n_params"]
+    remarks = [comparison["verdict"] for comparison in held["comparisons"]]
+    if size["ratio"] is not None:
+        remarks.append(
+            f"N* there: {count_text(size['predicted'])} by the line through the other budgets, "
+            f"{count_text(size['measured'])} by its own minimum ({size['ratio']:.2f} times)"
+        )
+    return remarks

@@ -4,8 +4,11 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from isoflop import fitting
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("fitting", "training", "scripts")
@@ -65,6 +68,12 @@ def test_fitting_imports_nothing_heavy():
 def test_the_walk_sees_relative_and_late_imports(source, name):
     path = ROOT / "fitting" / "estimators" / "isoflop.py"
     assert [found for found, _ in imported(path, source)] == [name]
+
+
+def test_public_names_are_never_the_modules_that_hold_them():
+    for name in fitting.__all__:
+        getattr(fitting, name)
+    assert [name for name in fitting.__all__ if isinstance(getattr(fitting, name), ModuleType)] == []
 
 
 def test_fitting_works_where_torch_does_not():

@@ -8,7 +8,7 @@ import pytest
 
 import isoflop.fitting.published as module
 from isoflop.fitting.errors import InputError
-from isoflop.fitting.published import parse_published, published, published_estimates
+from isoflop.fitting.published import parse_published, published_estimate, published_estimates
 
 TEXT = Path(module.__file__).with_name("published.csv").read_text(encoding="utf-8")
 
@@ -78,13 +78,13 @@ def test_values_lie_in_their_intervals_but_for_hoffmanns_roundings():
     ],
 )
 def test_known_rows(name, a, b, interval, n_params, flops):
-    found = published(name)
+    found = published_estimate(name)
     assert (found.params_exponent, found.tokens_exponent, found.interval) == (a, b, interval)
     assert (found.n_params, found.flops) == (n_params, flops)
 
 
 def test_chinchilla_approach_2_interval_is_table_2s():
-    found = published("chinchilla_approach_2")
+    found = published_estimate("chinchilla_approach_2")
     assert (found.params_low, found.params_high) == (0.462, 0.534)
     assert (found.tokens_low, found.tokens_high) == (0.483, 0.529)
 
@@ -94,7 +94,7 @@ def test_chinchilla_approach_2_interval_is_table_2s():
     [("besiroglu", 854e6, 22.9), ("chinchilla_approach_3_unrounded", 774e6, 27.8)],
 )
 def test_parametric_laws_place_the_optimum_of_1e20(name, n_params, tokens_per_param):
-    found = published(name)
+    found = published_estimate(name)
     assert found.law is not None
     assert found.params_law is not None
     assert found.tokens_law is not None
@@ -118,7 +118,7 @@ def test_parametric_laws_place_the_optimum_of_1e20(name, n_params, tokens_per_pa
     ],
 )
 def test_published_lines(name, flops, n_params, tokens, rel):
-    found = published(name)
+    found = published_estimate(name)
     if n_params is not None:
         assert found.params_law is not None
         assert found.params_law(flops) == pytest.approx(n_params, rel=rel)
@@ -128,14 +128,14 @@ def test_published_lines(name, flops, n_params, tokens, rel):
 
 
 def test_an_estimate_without_constants_has_no_law():
-    found = published("nanochat")
+    found = published_estimate("nanochat")
     assert found.law is None
     assert found.params_law is None
     assert found.tokens_law is None
 
 
 def test_the_prefix_of_the_command_line_is_accepted():
-    assert published("published:besiroglu") is published("besiroglu")
+    assert published_estimate("published:besiroglu") is published_estimate("besiroglu")
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_the_prefix_of_the_command_line_is_accepted():
 )
 def test_an_unknown_name_suggests_the_nearest(name, suggested):
     with pytest.raises(InputError, match=f"nearest: .*{suggested}"):
-        published(name)
+        published_estimate(name)
 
 
 def test_a_name_like_none_lists_all():
     with pytest.raises(InputError, match="one of: kaplan_c_min"):
-        published("zzzz")
+        published_estimate("zzzz")
 
 
 @pytest.mark.parametrize(

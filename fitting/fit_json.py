@@ -1,0 +1,114 @@
+"""fit.json: what an analysis says, as strict JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from .holdout import Holdout
+from .jsonio import to_strict
+from .law_results import DataConstrainedFit, KaplanFit, OvertrainingFit, SaturatingFit
+from .results import EnvelopeFit, IsoflopFit, ParametricFit
+
+if TYPE_CHECKING:
+    from .analysis import Analysis
+
+SCHEMA_VERSION = 1
+_ARRAYS = ("resamples",)  # too long for a report, and made again from the seed
+_LAWS = ("params_law", "tokens_law", "law")  # written by their parts
+
+
+def report_of(analysis: Analysis) -> dict[str, Any]:
+    """The content of fit.json: NaN and infinities as None."""
+    fits = analysis.fits
+    written: dict[str, Any] = {}
+    if fits.parametric is not None:
+        written["parametric"] = _parametric(fits.parametric)
+    if fits.isoflop is not None:
+        written["isoflop"] = _power_laws(fits.isoflop)
+    if fits.envelope is not None:
+        written["envelope"] = _power_laws(fits.envelope)
+    if fits.kaplan is not None:
+        written["kaplan"] = _kaplan(fits.kaplan)
+    for name in ("saturating", "data_constrained", "overtraining"):
+        if getattr(fits, name) is not None:
+            written[name] = _other(getattr(fits, name))
+    return to_strict(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "source": list(analysis.sources),
+            "n_runs": len(analysis.table.fitted),
+            "excluded": analysis.table.excluded,
+            "conventions": {
+                "n_params": analysis.options.n_params,
+                "flops": analysis.options.flops,
+                "flops_equals": analysis.table.flops_convention,
+            },
+            "by_convention": list(analysis.by_convention),
+            "fits": written,
+            "agreement": analysis.agreement,
+            "holdout": None if analysis.holdout is None else _holdout(analysis.holdout),
+            "warnings": [asdict(warning) for warning in analysis.warnings],
+            "notes": list(analysis.notes),
+        }
+    )
+
+
+def _flat(fit: Any, *left_out: str) -> dict[str, Any]:
+    """The fields of a result, nested ones as objects, without arrays and laws."""
+    names = [field.name for field in fields(fit) if field.name not in (*_ARRAYS, *_LAWS, *left_out)]
+    values = {name: getattr(fit, name) for name in names}
+    return {name: asdict(value) if is_dataclass(value) else _listed(value) for name, value in values.items()}
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [asdict(each) if is_dataclass(each) else each for each in value]
+    if isinstance(value, dict):
+        return {name: asdict(each) if is_dataclass(each) else each for name, each in value.items()}
+    return value
+
+
+def _parametric(fit: ParametricFit) -> dict[str, Any]:
+    parts = {name: getattr(fit.law, name) for name in ("E", "A", "B", "alpha", "beta")}
+    flat = _flat(fit, "parameters")
+    return flat | parts | {"intervals": {name: asdict(each) for name, each in fit.parameters.items()}}
+
+
+def _power_laws(fit: IsoflopFit | EnvelopeFit) -> dict[str, Any]:
+    return _flat(fit, "notes") | {
+        "params_coefficient": fit.params_law.coefficient,
+        "tokens_coefficient": fit.tokens_law.coefficient,
+    }
+
+
+def _kaplan(fit: KaplanFit) -> dict[str, Any]:
+    parts = {name: getattr(fit.law, name) for name in ("N_c", "D_c", "alpha_N", "alpha_D")}
+    flat = _flat(fit, "parameters", "loss_of_params", "loss_of_tokens", "loss_of_flops")
+    single = {
+        name: {**asdict(trend), "rows": len(trend.rows)}
+        for name in ("loss_of_params", "loss_of_tokens", "loss_of_flops")
+        if (trend := getattr(fit, name)) is not None
+    }
+    return flat | parts | {"intervals": {name: asdict(each) for name, each in fit.parameters.items()}} | single
+
+
+def _other(fit: SaturatingFit | DataConstrainedFit | OvertrainingFit) -> dict[str, Any]:
+    """Its law's letters beside the rest; those of a law within it as an object."""
+    return (
+        _flat(fit, "parameters")
+        | asdict(fit.law)
+        | {"intervals": {name: asdict(each) for name, each in fit.parameters.items()}}
+    )
+
+
+def _holdout(held: Holdout) -> dict[str, Any]:
+    """Without the runs one by one and the inner folds: the figures are in the sums."""
+    return {
+        "budget": held.budget,
+        "n_budgets": held.n_budgets,
+        "largest": {name: asdict(each) for name, each in held.largest.items()},
+        "n_params": asdict(held.size),
+        "comparisons": [asdict(each) for each in held.comparisons],
+        "failed": list(held.failed),
+    }
