@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from .compare import compare_with_published
     from .curves import CurveTable, curves_of
     from .errors import FitError, InputError
-    from .estimators.custom import fit_custom
     from .estimators.data_constrained import fit_data_constrained
     from .estimators.envelope import fit_envelope
+    from .estimators.forms import fit_custom
     from .estimators.isoflop import fit_isoflop
     from .estimators.kaplan import fit_kaplan
     from .estimators.overtraining import fit_error, fit_overtraining
@@ -41,7 +41,7 @@ _HOMES = {
     "analyse": "analysis",
     "compare_with_published": "compare",
     "curves_of": "curves",
-    "fit_custom": "estimators.custom",
+    "fit_custom": "estimators.forms",
     "fit_data_constrained": "estimators.data_constrained",
     "fit_envelope": "estimators.envelope",
     "fit_error": "estimators.overtraining",

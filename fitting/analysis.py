@@ -12,10 +12,10 @@ from .by_convention import carrying_law, other_conventions
 from .curves import CurveTable, curves_of
 from .diagnostics import Fits, Warn, overlap, warnings_of
 from .errors import FitError, InputError
-from .estimators.budgets import budget_labels
 from .estimators.data_constrained import fit_data_constrained
 from .estimators.envelope import fit_envelope
 from .estimators.isoflop import fit_groups
+from .estimators.isoflop.budgets import budget_labels
 from .estimators.kaplan import fit_kaplan
 from .estimators.overtraining import fit_overtraining
 from .estimators.parametric import fit_parametric

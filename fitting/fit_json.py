@@ -58,14 +58,16 @@ def _flat(fit: Any, *left_out: str) -> dict[str, Any]:
     """The fields of a result, nested ones as objects, without arrays and laws."""
     names = [field.name for field in fields(fit) if field.name not in (*_ARRAYS, *_LAWS, *left_out)]
     values = {name: getattr(fit, name) for name in names}
-    return {name: asdict(value) if is_dataclass(value) else _listed(value) for name, value in values.items()}
+    return {name: _plain(value) for name, value in values.items()}
 
 
-def _listed(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
     if isinstance(value, tuple):
-        return [asdict(each) if is_dataclass(each) else each for each in value]
+        return [_plain(each) for each in value]
     if isinstance(value, dict):
-        return {name: asdict(each) if is_dataclass(each) else each for name, each in value.items()}
+        return {name: _plain(each) for name, each in value.items()}
     return value
 
 

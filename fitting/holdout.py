@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, stdtrit
 
 from .errors import FitError, InputError
-from .estimators.budgets import budget_labels
 from .estimators.isoflop import fit_isoflop
+from .estimators.isoflop.budgets import budget_labels
 from .estimators.kaplan_law import fit_kaplan_law
 from .estimators.parametric import fit_law
 from .results import Estimate, MinimumStatus
@@ -262,7 +262,7 @@ def _verdict(first: str, second: str, ratio: Estimate, wins: int, count: int, be
     if better is None:
         return (
             f"no meaningful difference between {first} and {second} over {count} budgets left out: errors of {first} "
-            f"are {np.exp(ratio.value):.2f} times those of {second}, {_span(ratio, 1)}, lower on {wins} of {count} budgets"
+            f"are {np.exp(ratio.value):.2f} times those of {second}, {_span(ratio, 1)}, lower on {wins} of them"
         )
     sign, other = (-1, second) if better == first else (1, first)
     won = wins if better == first else count - wins

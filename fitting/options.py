@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .estimators.budgets import BUDGET_TOLERANCE, COMMON_FLOPS
 from .estimators.isoflop import MINIMUM_METHODS, WINDOW
-from .estimators.objectives import OBJECTIVES
-from .estimators.replicates import REPLICATES, SIZE_TOLERANCE
+from .estimators.isoflop.budgets import BUDGET_TOLERANCE, COMMON_FLOPS
+from .estimators.isoflop.replicates import REPLICATES, SIZE_TOLERANCE
+from .estimators.parametric.objectives import OBJECTIVES
 
 USUAL_METHODS = ("isoflop", "parametric", "envelope", "kaplan")
 METHODS = (*USUAL_METHODS, "saturating", "data_constrained", "overtraining")

@@ -18,8 +18,8 @@ from rich.table import Table
 from scipy.optimize import minimize
 
 from isoflop.fitting import ChinchillaLaw, RunTable, fit_parametric
-from isoflop.fitting.estimators.objectives import OBJECTIVES
 from isoflop.fitting.estimators.parametric import fit_law
+from isoflop.fitting.estimators.parametric.objectives import OBJECTIVES
 from isoflop.scripts.output import show
 
 HUBER_DELTA = 1e-3
@@ -27,8 +27,9 @@ RESAMPLES = 4000
 SOME_RESAMPLES = 3  # of a peer's: the time of all is that of these, scaled
 SOME_STARTS = 45  # of the published 4500: likewise
 # Hoffmann 2022, section 3.3: alpha, beta, ln E, ln A, ln B.
-PUBLISHED_STARTS = tuple(
-    itertools.product(
+PUBLISHED_STARTS: tuple[tuple[float, ...], ...] = tuple(
+    tuple(map(float, start))
+    for start in itertools.product(
         np.arange(0, 2.1, 0.5),
         np.arange(0, 2.1, 0.5),
         np.arange(-1, 1.1, 0.5),

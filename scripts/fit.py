@@ -13,7 +13,7 @@ import typer
 from isoflop.fitting.analysis import METHODS, Analysis, Options, analyse
 from isoflop.fitting.curves import CurveTable
 from isoflop.fitting.errors import InputError
-from isoflop.fitting.estimators.objectives import OBJECTIVES
+from isoflop.fitting.estimators.parametric.objectives import OBJECTIVES
 from isoflop.fitting.jsonio import to_strict, write_json_atomic
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.readers.curves import load_curves

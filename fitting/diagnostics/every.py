@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import FitError
 from ..estimators.isoflop import fit_groups
 from ..estimators.parametric import fit_law
-from ..estimators.refits import leave_out
+from ..estimators.parametric.refits import leave_out
 from ..holdout import Holdout
 from ..options import Options
 from ..results import IsoflopFit, ParametricFit

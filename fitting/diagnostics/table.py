@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
@@ -47,25 +49,20 @@ def _mixtures(frame: pd.DataFrame) -> list[Warn]:
         for column in columns:
             if column not in frame:
                 continue
-            kinds = frame[column].dropna().astype(str)
-            kinds = kinds[kinds != ""]
-            counts = kinds.value_counts()
+            counts = Counter(str(value) for value in frame[column].dropna() if str(value))
             if 1 < len(counts) <= _MOST_KINDS:
-                parts = listed([f"{kind} ({count} runs)" for kind, count in counts.items()])
-                choice = f"{column} == {_literal(frame[column], counts.index[0])}"
+                parts = listed([f"{kind} ({count} runs)" for kind, count in counts.most_common()])
+                first = counts.most_common(1)[0][0]
+                choice = f"{column} == {first if pd.api.types.is_numeric_dtype(frame[column]) else repr(first)}"
                 out.append(
                     Warn(
                         f"mixed_{name}",
                         f"runs of {len(counts)} values of {column} are fitted together: {parts}; {why}: choose with "
-                        f"--where '{choice}' or fit each with --group-by {column}",
+                        f'--where "{choice}" or fit each with --group-by {column}',
                     )
                 )
                 break  # one column says it
     return out
-
-
-def _literal(column: pd.Series, value: str) -> str:
-    return value if pd.api.types.is_numeric_dtype(column) else f'"{value}"'
 
 
 def _repeated(frame: pd.DataFrame) -> Warn | None:
@@ -101,13 +98,11 @@ def _near_duplicates(frame: pd.DataFrame) -> Warn | None:
 
 
 def _checkpoints(frame: pd.DataFrame) -> Warn | None:
-    names = pd.Series(frame["run"])
-    distinct = frame.groupby(names)["tokens"].nunique()
-    several = distinct[distinct > 1]
-    if several.empty:
+    several = [len(rows) for _, rows in frame.groupby("run") if rows["tokens"].nunique() > 1]
+    if not several:
         return None
     return Warn(
         "checkpoints",
-        f"{int(several.sum())} rows are checkpoints of {len(several)} runs: before its schedule ends a run's loss is "
+        f"{sum(several)} rows are checkpoints of {len(several)} runs: before its schedule ends a run's loss is "
         "above what that many tokens can reach; fit each run's end, or use --method envelope",
     )

@@ -16,10 +16,10 @@ from ..laws import ChinchillaLaw, DataConstrainedLaw
 from ..results import Estimate, FitStatus, Resampling
 from ..runs import RunTable
 from ..uncertainty import percentile_estimate
-from .descent import Array, Differenced, minimise, row_losses
-from .form_objectives import check_objective, compares_logs, delta_of, named_value
-from .parametric import fit_law
-from .resampling import Draws, run_draws, too_few
+from .forms.descent import Array, Differenced, minimise, row_losses
+from .forms.objectives import check_objective, compares_logs, delta_of, named_value
+from .forms.resampling import Draws, run_draws, too_few
+from .parametric.fit import fit_law
 
 _MIN_FRESH = 6  # one more than the parameters of the law for fresh data
 _LOW, _HIGH = 1e-2, 1e4  # of both: beyond these repeats are worthless at once, or as good as fresh data

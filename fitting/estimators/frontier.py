@@ -9,8 +9,8 @@ import numpy as np
 from ..errors import FitError, InputError
 from ..results import MinimumStatus
 from ..runs import RunTable
-from .descent import Array
-from .isoflop import fit_isoflop
+from .forms.descent import Array
+from .isoflop.fit import fit_isoflop
 
 MIN_POINTS = 3
 MINIMA = "minima of the budgets (approach 2)"

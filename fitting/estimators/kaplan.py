@@ -10,10 +10,10 @@ from ..laws import KaplanLaw, PowerLaw
 from ..results import Estimate, FitStatus
 from ..runs import RunTable
 from ..uncertainty import percentile_estimate
-from .descent import Array
+from .forms.descent import Array
+from .forms.resampling import run_draws, too_few
 from .frontier import MIN_POINTS, MINIMA, frontier
 from .kaplan_law import fit_kaplan_law, resample_law
-from .resampling import run_draws, too_few
 from .trends import MIN_SIZES, distinct_values, trend
 
 NEGLIGIBLE = 0.02  # the share of the loss below which the other variable does not limit a run (Kaplan, section 4.2)

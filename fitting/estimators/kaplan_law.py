@@ -15,11 +15,11 @@ from scipy.special import expit
 from ..errors import FitError, InputError
 from ..laws import KaplanLaw
 from ..results import FitStatus
-from .absolute import corner
-from .custom import checked_weights
-from .descent import Array, Bend, condition_number, minimise
-from .descent import objective as total
-from .form_objectives import check_objective, compares_logs, delta_of, follow, named_value
+from .forms.absolute import corner
+from .forms.custom import checked_weights
+from .forms.descent import Array, Bend, condition_number, minimise
+from .forms.descent import objective as total
+from .forms.objectives import check_objective, compares_logs, delta_of, follow, named_value
 
 MIN_RUNS = 5  # one more than the parameters
 _EXPONENTS = np.geomspace(0.02, 1.5, 24)  # of alpha_D; published: .08 to .11

@@ -10,8 +10,8 @@ from ..law_results import ErrorFit, OvertrainingFit
 from ..laws import ErrorLaw, OvertrainingLaw
 from ..results import Estimate
 from ..runs import RunTable
-from .custom import fit_custom
-from .descent import Array
+from .forms.custom import fit_custom
+from .forms.descent import Array
 
 _LOSS_BOUNDS = {"E": (0, None), "a": (0, None), "b": (0, None), "eta": (1e-3, 1.0)}
 _ERROR_BOUNDS = {"epsilon": (0, None), "k": (0, None), "gamma": (1e-2, 10.0)}

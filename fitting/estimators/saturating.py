@@ -17,7 +17,7 @@ from ..laws import SaturatingLaw
 from ..results import Estimate, FitStatus
 from ..runs import RunTable
 from ..uncertainty import MIN_BUDGETS
-from .descent import Array
+from .forms.descent import Array
 from .frontier import frontier
 
 _GAMMAS = np.geomspace(1e-3, 3.0, 300)  # published: .05 to .3

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 from ..laws import PowerLaw
 from ..results import Estimate
 from ..uncertainty import MIN_BUDGETS
-from .descent import Array
+from .forms.descent import Array
 
 MIN_SIZES = 4  # distinct values of x below which points do not show a law
 _SAME = 0.02

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoflop.fitting import FitError, InputError
-from isoflop.fitting.estimators.chinchilla import fit_law
-from isoflop.fitting.estimators.objectives import OBJECTIVES, Problem, Rows, evaluate, value
+from isoflop.fitting.estimators.parametric.chinchilla import fit_law
+from isoflop.fitting.estimators.parametric.objectives import OBJECTIVES, Problem, Rows, evaluate, value
 from isoflop.fitting.results import FitStatus
 
 from .sweeps import ASYMMETRIC, HOFFMANN, SYMMETRIC, changed, reference_data, selected, sweep

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoflop.fitting import FitError, InputError, RunTable
-from isoflop.fitting.estimators.custom import fit_custom
+from isoflop.fitting.estimators.forms.custom import fit_custom
 from isoflop.fitting.estimators.parametric import fit_law
 from isoflop.fitting.jsonio import to_strict
 from isoflop.fitting.results import FitStatus

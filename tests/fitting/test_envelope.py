@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from isoflop.fitting import ChinchillaLaw, FitError, InputError, RunTable
 from isoflop.fitting.curves import CurveTable, curves_of
 from isoflop.fitting.estimators.envelope import fit_envelope
-from isoflop.fitting.estimators.envelope_grid import make_grid
+from isoflop.fitting.estimators.envelope.grid import make_grid
 from isoflop.fitting.reporting.envelope import envelope_figure
 from isoflop.fitting.results import FitStatus, MinimumStatus
 

@@ -28,9 +28,9 @@ def sweep(resamples: bool = True, minimum: str = "parabola") -> tuple[pd.DataFra
         edge = budget == BUDGETS[-1]
         for n in np.geomspace(best * (1.05 if edge else 0.45), best * 2.2, 6):
             rows += [(n, float(LAW.loss(n, budget / 6 / n)), budget, seed, "") for seed in (0, 1)]
-        found = (best, tokens, float(LAW.loss(best, tokens)), 0.05)
-        status = MinimumStatus.EDGE if edge else MinimumStatus.INTERIOR
-        minima.append(Minimum(budget, budget, 12, status, *(() if edge else found)))
+        head = (budget, budget, 12, MinimumStatus.EDGE if edge else MinimumStatus.INTERIOR)
+        loss = float(LAW.loss(best, tokens))
+        minima.append(Minimum(*head) if edge else Minimum(*head, best, tokens, loss, log_n_params_se=0.05))
     table = pd.DataFrame(rows, columns=["n_params", "loss", "budget", "seed", "flag"])
     n_law, d_law = LAW.params_law(), LAW.tokens_law()
     wobble = np.linspace(-0.04, 0.04, 41)

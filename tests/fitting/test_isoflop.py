@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoflop.fitting import FitError, InputError, RunTable, fit_isoflop
-from isoflop.fitting.estimators.edges import NoInteriorMinimum
+from isoflop.fitting.estimators.isoflop.edges import NoInteriorMinimum
 from isoflop.fitting.results import FitStatus, MinimumStatus
 
 from .sweeps import ASYMMETRIC, HOFFMANN, SYMMETRIC, changed, interval, selected, size, sweep

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from isoflop.fitting import FitError, RunTable, fit_isoflop
-from isoflop.fitting.estimators.budgets import budget_labels
+from isoflop.fitting.estimators.isoflop.budgets import budget_labels
 from isoflop.fitting.results import MinimumStatus
 
 from .sweeps import HOFFMANN, changed, size, sweep

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoflop.fitting import FitError, InputError, RunTable
-from isoflop.fitting.estimators.custom import fit_custom
+from isoflop.fitting.estimators.forms.custom import fit_custom
 from isoflop.fitting.estimators.kaplan import fit_kaplan
 from isoflop.fitting.estimators.kaplan_law import fit_kaplan_law
 from isoflop.fitting.laws import KaplanLaw

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from isoflop.fitting import Estimate, FitError, InputError, RunTable, fit_parametric
-from isoflop.fitting.estimators.objectives import OBJECTIVES
+from isoflop.fitting.estimators.parametric.objectives import OBJECTIVES
 from isoflop.fitting.results import FitStatus
 
 from .sweeps import HOFFMANN, changed, interval, reference_data, selected, sweep

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from isoflop.fitting import InputError, fit_parametric
-from isoflop.fitting.estimators.chinchilla import fit_law
-from isoflop.fitting.estimators.objectives import OBJECTIVES
-from isoflop.fitting.estimators.profile import exponent_profile
-from isoflop.fitting.estimators.refits import leave_out
+from isoflop.fitting.estimators.parametric.chinchilla import fit_law
+from isoflop.fitting.estimators.parametric.objectives import OBJECTIVES
+from isoflop.fitting.estimators.parametric.profile import exponent_profile
+from isoflop.fitting.estimators.parametric.refits import leave_out
 
 from .sweeps import HOFFMANN, sweep
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import InputError
+from ...errors import InputError
 from .descent import Array, Form, Solution, minimise
 
 FORM_OBJECTIVES = ("log_huber", "huber", "mse", "log_lad")

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import FitError
-from ..results import EdgeLines, MinimumStatus
+from ...errors import FitError
+from ...results import EdgeLines, MinimumStatus
 from .lines import excess_variance, lines_through, power_laws
 from .minima import BudgetMinimum
-from .minimum_noise import noise_of
+from .noise import noise_of
 
 
 class NoInteriorMinimum(FitError):

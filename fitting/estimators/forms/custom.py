@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import InputError
-from ..law_results import CustomFit
-from ..runs import RunTable, numbers_of
+from ...errors import InputError
+from ...law_results import CustomFit
+from ...runs import RunTable, numbers_of
 from .descent import Array
-from .form_starts import Parameter, Predict
 from .resampling import estimates, run_draws, status_of
 from .search import fit_form
+from .starts import Parameter, Predict
 
 Bounds = Mapping[str, tuple[float | None, float | None]]
 Start = Mapping[str, float | tuple[float, float]]

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..errors import FitError, InputError
-from ..laws import ChinchillaLaw
-from ..runs import RunTable
-from .parametric import fit_law
+from ...errors import FitError, InputError
+from ...laws import ChinchillaLaw
+from ...runs import RunTable
+from ..parametric.fit import fit_law
 from .replicates import SIZE_TOLERANCE, Scatter, best_rows, scatter_of, searched, settings_of, sizes_of
 
 Array = NDArray[np.float64]

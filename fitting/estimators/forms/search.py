@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import FitError
+from ...errors import FitError
 from .absolute import absolute_sums, corner
 from .descent import Array, Solution, condition_number, minimise
-from .form_objectives import check_objective, follow, named_value
-from .form_starts import Parameter, Predict, Task, starting_points
+from .objectives import check_objective, follow, named_value
+from .starts import Parameter, Predict, Task, starting_points
 
 _AGREE = 1e-6  # starts whose objectives differ by less than this part found the same optimum
 _GONE = 1e-9  # a parameter whose removal moves no prediction by more than this part of it is at 0

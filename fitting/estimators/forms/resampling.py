@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..results import Estimate, FitStatus, Resampling
-from ..runs import RunTable
-from ..uncertainty import MIN_BUDGETS, generator, percentile_estimate, run_weights
+from ...results import Estimate, FitStatus, Resampling
+from ...runs import RunTable
+from ...uncertainty import MIN_BUDGETS, generator, percentile_estimate, run_weights
 from .descent import Array
 from .search import FormFit
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from ..laws import PowerLaw
-from ..results import CentreDrift, Minimum
+from ...laws import PowerLaw
+from ...results import CentreDrift, Minimum
 from .minima import Curve
 
 Array = NDArray[np.float64]

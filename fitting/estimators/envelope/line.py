@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FitError
-from .envelope_grid import Grid
-from .envelope_valley import N_PARAMETERS, ValleyPoints, fit_valley, is_flat
+from ...errors import FitError
+from .grid import Grid
+from .valley import N_PARAMETERS, ValleyPoints, fit_valley, is_flat
 
 Array = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..curves import CurveKind, CurveTable, size_groups
-from ..errors import FitError
+from ...curves import CurveKind, CurveTable, size_groups
+from ...errors import FitError
 
 Array = NDArray[np.float64]
 

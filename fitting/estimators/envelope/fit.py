@@ -11,14 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import CurveTable
-from ..errors import FitError, InputError
-from ..laws import PowerLaw
-from ..results import EnvelopeFit, EnvelopePoint, Estimate, FitStatus, MinimumStatus, Resampling
-from ..uncertainty import MIN_BUDGETS, percentile_estimate
-from .envelope_grid import make_grid
-from .envelope_line import MIN_SIZES, Line, fit_line, holders
-from .envelope_noise import resampled_lines, run_noise
+from ...curves import CurveTable
+from ...errors import FitError, InputError
+from ...laws import PowerLaw
+from ...results import EnvelopeFit, EnvelopePoint, Estimate, FitStatus, MinimumStatus, Resampling
+from ...uncertainty import MIN_BUDGETS, percentile_estimate
+from .grid import make_grid
+from .line import MIN_SIZES, Line, fit_line, holders
+from .noise import resampled_lines, run_noise
 
 Array = NDArray[np.float64]
 

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FitError, InputError
-from ..laws import ChinchillaLaw, PowerLaw
-from ..results import Estimate, FitStatus, IsoflopFit, Resampling
-from ..runs import RunTable
-from ..uncertainty import MIN_BUDGETS, generator, percentile_estimate
+from ...errors import FitError, InputError
+from ...laws import ChinchillaLaw, PowerLaw
+from ...results import Estimate, FitStatus, IsoflopFit, Resampling
+from ...runs import RunTable
+from ...uncertainty import MIN_BUDGETS, generator, percentile_estimate
 from .budgets import BUDGET_TOLERANCE, COMMON_FLOPS, budget_labels, grouped
+from .choice import chosen_minimum
 from .edges import edge_lines, no_interior_minimum
-from .isoflop_report import notes_of, planned_count_note, reports_of
 from .lines import centre_drift, excess_variance, lines_through, power_laws
 from .minima import BudgetMinimum, minimum_of, shifted
-from .minimum_choice import chosen_minimum
-from .minimum_noise import Noise, noise_of, noisy, variances_of
+from .noise import Noise, noise_of, noisy, variances_of
 from .replicates import REPLICATES, SIZE_TOLERANCE
+from .report import notes_of, planned_count_note, reports_of
 
 Array = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def fit_isoflop(
 
     `minimum` is "parabola" (loss in ln N over the runs whose loss is within `window` of the budget's least; None
     takes all runs and weighs every budget alike, the textbook form), "akima" (a spline of ln loss through all
-    sizes) or "auto": whichever better predicts sizes left out near the minima (`minimum_choice`).
+    sizes) or "auto": whichever better predicts sizes left out near the minima (`choice`).
     `budget_tolerance` is the gap in ln C that parts guessed budgets, `size_tolerance` the width in ln N of one size,
     `replicates` ("auto", "all", "mean", "best") what stands for the runs of one size, `common_flops` ("auto",
     "runs", "budget") whose count C is: see `budgets.grouped`. `sum_to_one` forces a + b = 1 by a joint fit.

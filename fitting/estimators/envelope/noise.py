@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..uncertainty import generator
-from .envelope_line import Line
-from .envelope_valley import N_PARAMETERS, fit_valley
+from ...uncertainty import generator
+from .line import Line
+from .valley import N_PARAMETERS, fit_valley
 
 Array = NDArray[np.float64]
 

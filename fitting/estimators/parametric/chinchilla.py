@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import FitError, InputError
-from ..laws import ChinchillaLaw
-from ..results import FitStatus
+from ...errors import FitError, InputError
+from ...laws import ChinchillaLaw
+from ...results import FitStatus
 from .basins import FLATTEST, STEEPEST, search
 from .form import Form
 from .lad import search_lad

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import Minimum, MinimumStatus
+from ...results import Minimum, MinimumStatus
 from .budgets import CARRY_TOLERANCE, WIDEST_BUDGET, Grouping
 from .minima import BudgetMinimum
-from .minimum_noise import Noise
+from .noise import Noise
 
 Array = NDArray[np.float64]
 

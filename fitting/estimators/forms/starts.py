@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from ..errors import InputError
+from ...errors import InputError
 from .descent import Array, Differenced, Form, objective
-from .form_objectives import compares_logs, delta_of
+from .objectives import compares_logs, delta_of
 
 _POINTS = 256  # spread over the ranges
 _POLISHED = 12  # of its points, the lowest, that are followed down

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..errors import InputError
-from ..results import Estimate, FitStatus, ParametricFit, Resampling
-from ..runs import RunTable, numbers_of
-from ..uncertainty import (
+from ...errors import InputError
+from ...results import Estimate, FitStatus, ParametricFit, Resampling
+from ...runs import RunTable, numbers_of
+from ...uncertainty import (
     MIN_BUDGETS,
     bias_corrected_estimate,
     generator,
@@ -24,8 +24,6 @@ from ..uncertainty import (
 from .chinchilla import LawFit, fit_law
 from .objectives import Array
 from .refits import params_exponents, refit
-
-__all__ = ["LawFit", "fit_law", "fit_parametric"]
 
 _SPARE_FOR_INTERVAL = 3  # independent units beyond the free parameters that an interval needs
 

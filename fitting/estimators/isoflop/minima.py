@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import MinimumStatus
+from ...results import MinimumStatus
 from .akima import spline_minimum
 from .budgets import Group
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import polygamma, psi
 
-from ..results import LossNoise
-from ..uncertainty import generator
+from ...results import LossNoise
+from ...uncertainty import generator
 from .minima import BudgetMinimum, Curve, shifted
 
 Array = NDArray[np.float64]

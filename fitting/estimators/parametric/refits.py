@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import FitError, InputError
+from ...errors import FitError, InputError
 from .basins import FADED, admissible
 from .chinchilla import LawFit, fit_law, parameters
 from .lad import SMOOTHED

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import InputError
-from ..results import ExponentProfile, ParametricFit
+from ...errors import InputError
+from ...results import ExponentProfile, ParametricFit
 from .chinchilla import LawFit
 from .lad import SMOOTHED
 from .newton import minimise
