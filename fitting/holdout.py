@@ -23,6 +23,7 @@ from .runs import RunTable
 Array = NDArray[np.float64]
 MIN_BUDGETS_HELD_OUT = 5  # one is left out and four remain, the least that has an interval elsewhere
 MIN_RUNS_HELD_OUT = 3  # a budget of fewer runs is not held out: its error would be the noise of one run
+MOST_HELD_OUT = 16  # of more budgets so many are left out, evenly from the least to the largest
 
 
 class Law(Protocol):
@@ -102,7 +103,7 @@ class Holdout:
     """`largest` has one entry a law; `each` one a law and budget left out, in rising order of compute."""
 
     budget: float  # the largest with 3 runs or more
-    n_budgets: int
+    n_budgets: int  # held out, one at a time
     largest: dict[str, HeldOutBudget]
     each: dict[str, tuple[HeldOutBudget, ...]]
     runs: tuple[HeldOutRun, ...]
@@ -121,8 +122,9 @@ def hold_out(
 ) -> Holdout:
     """Leave out each budget of `table` in turn, fit every law to the rest and predict it.
 
-    Budgets of fewer than 3 runs are fitted but not held out. For the largest budget held out, runs above it are left
-    out of the fit too: its prediction is an extrapolation.
+    Budgets of fewer than 3 runs are fitted but not held out; of more than 16 others, 16 are, evenly from the least to
+    the largest. For the largest budget held out, runs above it are left out of the fit too: its prediction is an
+    extrapolation.
 
     `labels` is the budget of each usable run; by default the table's own, else clusters of its FLOPs. A law that cannot
     be fitted without some budget is named in `failed` and takes part where it can. Raises InputError for `labels` of
@@ -138,6 +140,8 @@ def hold_out(
         raise FitError(
             f"{len(budgets)} budgets of {MIN_RUNS_HELD_OUT} runs or more: holding one out needs at least {min_budgets}"
         )
+    if len(budgets) > MOST_HELD_OUT:
+        budgets = budgets[np.linspace(0, len(budgets) - 1, MOST_HELD_OUT).round().astype(int)]
     n, d, loss = (frame[name].to_numpy(dtype=float) for name in ("n_params", "tokens", "loss"))
     folds = _Folds(n, d, loss, own, budgets)
     each: dict[str, tuple[HeldOutBudget, ...]] = {}
@@ -193,7 +197,10 @@ class _Folds:
         out = self.labels == budget
         kept = self.labels < budget if budget == self.budgets[-1] else ~out
         law = fitter(self.n[kept], self.d[kept], self.loss[kept])
-        predicted = np.asarray(law.loss(self.n[out], self.d[out]), dtype=float)
+        with np.errstate(all="ignore"):
+            predicted = np.asarray(law.loss(self.n[out], self.d[out]), dtype=float)
+        if not (np.isfinite(predicted) & (predicted > 0)).all():
+            raise FitError("the law fitted to the others predicts no positive number there")
         errors = np.log(predicted) - np.log(self.loss[out])
         fitted = np.log(law.loss(self.n[kept], self.d[kept])) - np.log(self.loss[kept])
         others = np.unique(self.labels[kept])
@@ -267,7 +274,7 @@ def _verdict(first: str, second: str, ratio: Estimate, wins: int, count: int, be
     sign, other = (-1, second) if better == first else (1, first)
     won = wins if better == first else count - wins
     return (
-        f"{better} predicts left-out budgets better than {other}: its errors are {np.exp(sign * ratio.value):.2f} "
+        f"{better} predicts left-out budgets better than {other}: its errors are {np.exp(sign * ratio.value):.3g} "
         f"times smaller, {_span(ratio, sign)}, on {won} of {count} budgets"
     )
 
@@ -276,4 +283,4 @@ def _span(ratio: Estimate, sign: int) -> str:
     if ratio.low is None or ratio.high is None:
         return "too few budgets for an interval"
     low, high = sorted((sign * ratio.low, sign * ratio.high))
-    return f"{ratio.level:.0%} {np.exp(low):.2f} to {np.exp(high):.2f}"
+    return f"{ratio.level:.0%} {np.exp(low):.3g} to {np.exp(high):.3g}"

@@ -15,6 +15,21 @@ from .estimators.parametric.objectives import OBJECTIVES
 
 USUAL_METHODS = ("isoflop", "parametric", "envelope", "kaplan")
 METHODS = (*USUAL_METHODS, "saturating", "data_constrained", "overtraining")
+# The methods that each option is for: named methods without any of them would ignore it.
+_SERVES = {
+    "objective": ("parametric", "kaplan", "data_constrained", "overtraining"),
+    "delta": ("parametric",),
+    "tied": ("parametric",),
+    "fixed_E": ("parametric", "saturating"),
+    "weights": ("parametric",),
+    "minimum": ("isoflop",),
+    "window": ("isoflop",),
+    "replicates": ("isoflop",),
+    "size_tolerance": ("isoflop",),
+    "common_flops": ("isoflop",),
+    "sum_to_one": ("isoflop",),
+    "hull": ("envelope",),
+}
 
 
 @dataclass(frozen=True)
@@ -67,10 +82,15 @@ class Options:
             raise InputError(f"--level {self.level} must lie between 0 and 1")
         if self.window is not None and not 0 < self.window < np.inf:
             raise InputError(f"--window {self.window} must be a positive fraction of the loss, or none")
-        for name in ("size_tolerance", "budget_tolerance"):
-            if not 0 <= getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise InputError(f"--{name.replace('_', '-')} {value} must be at least 0 and below 1, as 0.01")
+        if not 0 <= self.size_tolerance < 1:
+            raise InputError(f"--size-tolerance {self.size_tolerance} must be at least 0 and below 1, as 0.01")
+        if not 0 < self.budget_tolerance < 1:
+            raise InputError(f"--budget-tolerance {self.budget_tolerance} must be above 0 and below 1, as 0.1")
+        for name, methods in _SERVES.items():
+            changed = getattr(self, name) != getattr(Options, name)
+            if changed and not any(self.asks(method) for method in methods):
+                option = name.lower().replace("_", "-")
+                raise InputError(f"--{option} is for --method {' or '.join(methods)}, not for what --method names")
 
     def asks(self, method: str) -> bool:
         """Whether `method` is to be fitted: named, or none is and it is a usual one."""

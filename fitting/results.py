@@ -156,20 +156,11 @@ class IsoflopFit:
 
     def params_band(self, flops: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArray] | None:
         """Pointwise percentile band of N*(C) at `flops`; None without resamples."""
-        return self._band(flops, level, 0)
+        return _power_band(self.resamples, flops, level, 0)
 
     def tokens_band(self, flops: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArray] | None:
         """Pointwise percentile band of D*(C) at `flops`; None without resamples."""
-        return self._band(flops, level, 2)
-
-    def _band(self, flops: ArrayLike, level: float, column: int) -> tuple[NDArray, NDArray] | None:
-        if self.resamples is None:
-            return None
-        log_flops = np.log(np.asarray(flops, dtype=float))
-        draws = self.resamples[:, column, None] + self.resamples[:, column + 1, None] * log_flops
-        tail = (1 - level) / 2
-        low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-        return np.exp(low), np.exp(high)
+        return _power_band(self.resamples, flops, level, 2)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ NUMBERS = (
 COLUMNS = ("run", "source", *NUMBERS, "seed", "phase", "flag")
 # One flag a row: what keeps it from being fitted. The order is that of the reasons given.
 _FITTED_NUMBERS = ("n_params", "tokens", "loss", "flops")
+_MOST = 1e100  # and its inverse the least: the powers and products of what lies beyond overflow
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,20 @@ class RunTable:
 
     @property
     def budgets(self) -> NDArray[np.float64] | None:
-        """The planned budget of each fitted row in FLOPs; None where the table states none for some of them."""
+        """The planned budget of each fitted row in FLOPs; None where some row has none (`unbudgeted` says which)."""
+        return None if self.unbudgeted else self.fitted["budget"].to_numpy(dtype=float)
+
+    @property
+    def unbudgeted(self) -> str:
+        """Why the budgets have to be guessed, "" where they have not."""
         if "budget" not in self.frame:
-            return None
-        budgets = self.frame.loc[self.usable, "budget"].to_numpy(dtype=float)
-        return budgets if np.isfinite(budgets).all() else None
+            return "no budget column"
+        wrong = _bad_number(pd.Series(self.fitted["budget"])).to_numpy()
+        (rows,) = np.nonzero(wrong)
+        if len(rows) == 0:
+            return ""
+        first = self.fitted["run"].to_numpy()[rows[0]]
+        return f"{len(rows)} of {len(wrong)} runs have no budget (first: {first}, where it {wrong[rows[0]]})"
 
     @property
     def conventions(self) -> dict[str, list[str]]:
@@ -177,6 +187,8 @@ def _completed(given: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def numbers_of(frame: pd.DataFrame, name: str) -> pd.Series:
     """Column `name` as floats, NaN where missing; InputError naming place, column and value where it is no number."""
     try:
+        if pd.api.types.is_bool_dtype(frame[name]):
+            raise TypeError("its values are true and false")
         return pd.Series(pd.to_numeric(pd.Series(frame[name]))).astype(float)
     except (ValueError, TypeError) as error:
         # `source_line` is where the readers put a row's place when the file has a `source` column of its own.
@@ -190,10 +202,10 @@ def numbers_of(frame: pd.DataFrame, name: str) -> pd.Series:
 
 def _is_number(value: Any) -> bool:
     try:
-        float(value)
+        pd.to_numeric(pd.Series([value], dtype=object))
     except (ValueError, TypeError):
-        return value is None
-    return True
+        return False
+    return not isinstance(value, (bool, np.bool_))
 
 
 def _text(column: pd.Series) -> pd.Series:
@@ -224,6 +236,7 @@ def _bad_number(column: pd.Series) -> pd.Series:
     """Per value what is wrong with it as a positive number, "" for nothing."""
     values = column.to_numpy(dtype=float)
     reasons = np.where(values > 0, "", [f"is not positive: {value:g}" for value in values])
+    reasons = np.where((values > _MOST) | (values > 0) & (values < 1 / _MOST), "is beyond 1e-100 to 1e100", reasons)
     reasons = np.where(np.isinf(values), "is inf", reasons)
     return pd.Series(np.where(np.isnan(values), "is nan", reasons), index=column.index, dtype=object)
 

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtr, ndtri, stdtrit
 
+from .errors import InputError
 from .results import Estimate
 
 MIN_BUDGETS = 4  # fewer budgets than this and the spread between them is unknown: no interval
@@ -21,7 +22,12 @@ _BLOCK_CELLS = 4_000_000  # resamples times rows held at once
 
 
 def generator(seed: int) -> np.random.Generator:
-    """The generator of every resampling here: the same seed gives the same intervals on every platform."""
+    """The generator of every resampling here: the same seed gives the same intervals on every platform.
+
+    Raises InputError for a negative seed.
+    """
+    if seed < 0:
+        raise InputError(f"--seed {seed} must be 0 or more")
     return np.random.Generator(np.random.PCG64(seed))
 
 

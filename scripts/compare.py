@@ -15,6 +15,7 @@ from isoflop.fitting.errors import InputError
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.reporting.tables import comparison_table
 from isoflop.scripts.cli import Debug, run
+from isoflop.scripts.fit import check_writable
 from isoflop.scripts.output import show
 
 
@@ -29,6 +30,9 @@ def read_report(source: str) -> dict[str, Any]:
         except ValueError:
             raise InputError(f"{path}: is not JSON") from None
         if isinstance(report, dict) and "fits" in report:
+            fits = report["fits"]
+            if not isinstance(fits, dict) or not all(isinstance(fit, dict) for fit in fits.values()):
+                raise InputError(f"{path}: is no fit.json: its fits are no objects; write it with `fit --out`")
             return report
         if isinstance(report, dict) and "groups" in report:
             raise InputError(f"{path}: holds groups; fit the one to compare by itself, with --where")
@@ -49,6 +53,7 @@ def main(
 
     Example: python scripts/compare.py runs/demo
     """
+    check_writable(json_file)
     comparison = compare_with_published(read_report(source), every=every)
     text = json.dumps(comparison.to_json(), indent=1) + "\n"
     if json_file == "-":

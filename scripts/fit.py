@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 
 from isoflop.fitting.analysis import METHODS, Analysis, Options, analyse
 from isoflop.fitting.curves import CurveTable
-from isoflop.fitting.errors import InputError
+from isoflop.fitting.errors import FitError, InputError
 from isoflop.fitting.estimators.parametric.objectives import OBJECTIVES
 from isoflop.fitting.jsonio import to_strict, write_json_atomic
 from isoflop.fitting.readers import load_runs
@@ -55,8 +56,8 @@ def show_report(report: Mapping[str, Any]) -> None:
     for method, letters, equation in LAWS:
         fit = report["fits"].get(method)
         if fit:
-            law = "  ".join(f"{letter} {fit[letter]:.5g}" for letter in letters)
-            value = f"   ({fit['objective']} {fit['objective_value']:.6g})" if "objective" in fit else ""
+            law = "  ".join(f"{letter} {_number(fit[letter])}" for letter in letters)
+            value = f"   ({fit['objective']} {_number(fit['objective_value'], 6)})" if "objective" in fit else ""
             show(f"{equation}:  {law}{value}")
     held = tables.holdout_table(report)
     if held is not None:
@@ -69,12 +70,35 @@ def show_report(report: Mapping[str, Any]) -> None:
     show(*(f"warning [{warning['code']}]: {warning['text']}" for warning in report["warnings"]))
 
 
-def groups_of(table: RunTable, column: str) -> Iterator[tuple[Any, RunTable]]:
+def _number(value: float | None, digits: int = 5) -> str:
+    """To so many digits; fit.json has no infinities."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def groups_of(table: RunTable, column: str) -> Iterator[tuple[Any, pd.DataFrame]]:
     """The table's parts by the values of `column`. Raises InputError where there is no such column."""
     if column not in table.frame:
         raise InputError(f"--group-by {column!r}: no such column; there are {', '.join(table.frame.columns)}")
-    for key, frame in table.frame.groupby(column, sort=True, dropna=False):
-        yield key, RunTable(frame, table.notes, table.keep_flagged)
+    yield from table.frame.groupby(column, sort=True, dropna=False)
+
+
+def fit_group(frame: pd.DataFrame, like: RunTable, options: Options, source: Sequence[str], name: str) -> Analysis:
+    """The analysis of one group of the table `like`; its errors begin with the group's `name`."""
+    try:
+        return analyse(RunTable(frame, like.notes, like.keep_flagged), options, tuple(source))
+    except (FitError, InputError) as error:
+        kind = InputError if isinstance(error, InputError) else FitError
+        raise kind(f"{name}: {error}; leave the group out with --where") from error
+
+
+def check_writable(json_file: str | None, out: Path | None = None) -> None:
+    """Raises InputError where a report could not be written: better now than after the fit."""
+    if json_file not in (None, "-"):
+        folder = Path(json_file).parent
+        if not folder.is_dir() or Path(json_file).is_dir():
+            raise InputError(f"--json {json_file}: no file in a folder that exists; make {folder} first, or give -")
+    if out is not None and not next(path for path in (out, *out.absolute().parents) if path.exists()).is_dir():
+        raise InputError(f"--out {out}: a file is in the way; name a folder")
 
 
 def mapping(text: str | None) -> dict[str, str]:
@@ -150,9 +174,6 @@ def main(
 
     Example: python scripts/fit.py runs.csv --columns n_params=size,tokens=seen,loss=val
     """
-    table = load_runs(*source, columns=mapping(columns))
-    if where is not None:
-        table = table.where(where)
     options = Options(
         methods=_methods(method),
         n_params=n_params,
@@ -176,11 +197,19 @@ def main(
         keep_flagged=keep_flagged,
         holdout=not no_holdout,
     )
+    if group_by is not None and (out is not None or curves):
+        raise InputError("--out and --curves go with one fit, not with --group-by; use --where, and --json FILE")
+    if curves and not options.asks("envelope"):
+        raise InputError("--curves is for --method envelope, not for what --method names")
+    check_writable(json_file, out)
+    table = load_runs(*source, columns=mapping(columns))
+    if where is not None:
+        table = table.where(where)
     if group_by is not None:
-        if out is not None or curves:
-            raise InputError("--out and --curves go with one fit, not with --group-by; use --where, and --json FILE")
-        parts = [(key, analyse(part, options, tuple(source))) for key, part in groups_of(table, group_by)]
-        groups = [{"key": to_strict(key), **analysis.to_json()} for key, analysis in parts]
+        groups = [
+            {"key": to_strict(key), **fit_group(part, table, options, source, f"{group_by} = {key}").to_json()}
+            for key, part in groups_of(table, group_by)
+        ]
         _tell({"schema_version": 1, "groups": groups}, groups, json_file, group_by)
         return
     analysis = analyse(table, options, tuple(source), _curves(source, where) if curves else None)

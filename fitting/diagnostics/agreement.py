@@ -13,7 +13,7 @@ from ..results import EnvelopeFit, Estimate, IsoflopFit, ParametricFit
 from .warn import Warn, shown
 
 COUNTING_TOLERANCE = 0.05  # of a: what the choice of N may move it without a word
-_WORSE = 2.0  # held-out error over the error of the fit itself
+_WORSE = 3.0  # held-out error over the error of the fit itself
 
 
 @dataclass(frozen=True)

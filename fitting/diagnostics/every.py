@@ -21,6 +21,8 @@ from . import agreement, beyond, law, minima
 from .table import table_warnings
 from .warn import Warn
 
+_MOST_UNITS = 500  # runs left out one by one; of more none alone decides what resampling does not show
+
 
 def warnings_of(
     table: RunTable,
@@ -41,6 +43,8 @@ def warnings_of(
         found += _of_isoflop(table, labels, guessed, fits.isoflop, options)
     if fits.parametric is not None:
         found += _of_parametric(table, fits.parametric, options)
+    for name, other in (("Kaplan's law", fits.kaplan), ("the overtraining law", fits.overtraining)):
+        found.append(None if other is None else law.failed(name, other.resampling, MIN_SUCCESS))
     found += agreement.disagreements(fits)
     found += [
         agreement.biased_envelope(fits.envelope),
@@ -69,11 +73,12 @@ def _of_isoflop(
         return float("nan") if other is None else other.params_exponent.value
 
     frame = table.fitted
-    over = frame["flops"].to_numpy(dtype=float) / (6 * frame["n_params"] * frame["tokens"]).to_numpy(dtype=float)
+    counted = labels if fit.common_flops == "budget" else frame["flops"].to_numpy(dtype=float)
+    over = counted / (6 * frame["n_params"] * frame["tokens"]).to_numpy(dtype=float)
     repeated = any(minimum.n_replicates for minimum in fit.minima)
     whole = fit.window is None and fit.minimum == "parabola"
     return [
-        minima.clustered(fit) if guessed else None,
+        minima.clustered(fit, table.unbudgeted if guessed else ""),
         minima.edges(fit),
         minima.few(fit),
         minima.failed(fit, MIN_SUCCESS),
@@ -109,14 +114,14 @@ def _of_parametric(table: RunTable, fit: ParametricFit, options: Options) -> lis
             return float("nan")
 
     whole = fit_law(*columns, **chosen | {"weights": weights})
-    single = leave_out(whole, units) if fit.params_exponent.low is not None else None
-    resampling = fit.resampling
+    shown = fit.params_exponent.low is not None and len(np.unique(units)) <= _MOST_UNITS
+    single = leave_out(whole, units) if shown else None
     return [
         law.bound(fit),
-        law.failed(fit, resampling, MIN_SUCCESS),
+        law.failed("the parametric fit", fit.resampling, MIN_SUCCESS),
         law.condition(fit),
         law.vague_coefficients(fit),
         law.outlying(table, fit, without),
         None if single is None else law.influential(table, fit, single.params_exponent, units, single.groups),
-        law.lack_of_fit(table, fit, units),
+        law.lack_of_fit(table, fit, resampling_units(frame.drop(columns="run"))),
     ]

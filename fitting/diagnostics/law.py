@@ -17,6 +17,7 @@ _INFLUENCE = 0.6  # standard errors of a that leaving one run out may move it: a
 _LEAST_SHIFT = 0.01  # of a: less than this is not worth a word
 _VAGUE = 5.0  # ratio of an interval's ends from which a coefficient says nothing
 _LACK = 1e-3  # p value below which residuals are more than seed noise
+_ROUNDING = 1e-20  # a variance of ln L below this is rounding
 
 
 def log_residuals(table: RunTable, fit: ParametricFit) -> np.ndarray:
@@ -126,7 +127,7 @@ def lack_of_fit(table: RunTable, fit: ParametricFit, cells: np.ndarray) -> Warn 
     mean = np.bincount(cells, residuals) / count
     pure = float(np.sum((residuals - mean[cells]) ** 2)) / pure_freedom
     lack = float(np.sum(count * mean**2)) / lack_freedom
-    if pure <= 0 or fdtrc(lack_freedom, pure_freedom, lack / pure) > _LACK:
+    if pure <= _ROUNDING or fdtrc(lack_freedom, pure_freedom, lack / pure) > _LACK:
         return None
     return Warn(
         "lack_of_fit",
@@ -135,12 +136,12 @@ def lack_of_fit(table: RunTable, fit: ParametricFit, cells: np.ndarray) -> Warn 
     )
 
 
-def failed(fit: ParametricFit, resampling: Resampling | None, least: float) -> Warn | None:
-    """An interval withheld because too many resamples had no optimum."""
+def failed(law: str, resampling: Resampling | None, least: float) -> Warn | None:
+    """An interval of `law` withheld because too many resamples had no optimum."""
     if resampling is None or resampling.n_failed <= (1 - least) * resampling.n_resamples:
         return None
     return Warn(
         "failed_resamples",
-        f"{resampling.n_failed} of {resampling.n_resamples} resamples of the parametric fit have no optimum (over "
+        f"{resampling.n_failed} of {resampling.n_resamples} resamples of {law} have no optimum (over "
         f"{1 - least:.0%}), so it has no interval: add runs, or widen the range of sizes and tokens",
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..results import FitStatus, IsoflopFit, Minimum, MinimumStatus
+from ..results import IsoflopFit, Minimum, MinimumStatus
 from ..uncertainty import MIN_BUDGETS
 from .warn import Warn, listed, shown, standard_error
 
@@ -14,9 +14,10 @@ SUM_TOLERANCE = 0.02  # of a + b about 1
 DRIFT_TOLERANCE = 0.02  # in ln N per ln C: as much bias of the exponent at the very most
 DRIFT_P = 0.05
 OFF_CENTRE = np.log(2.0)  # in ln N: a grid centred this far from N* biases N* and D* themselves
-CLEAR_CURVATURE = 3.0  # of a parabola, over its standard error
+CLEAR_CURVATURE = 2.0  # of a parabola, over its standard error
 _INFLUENCE = 1.5  # standard errors of a that one budget may move it
 _LEAST_SHIFT = 0.02  # of a: less than this is not worth a word
+_MOST_LEFT_OUT = 12  # budgets left out in turn: those that pull the line hardest
 
 
 def inside(fit: IsoflopFit) -> list[Minimum]:
@@ -24,11 +25,13 @@ def inside(fit: IsoflopFit) -> list[Minimum]:
     return [minimum for minimum in fit.minima if minimum.status is MinimumStatus.INTERIOR]
 
 
-def clustered(fit: IsoflopFit) -> Warn:
-    """Budgets that had to be guessed."""
+def clustered(fit: IsoflopFit, unbudgeted: str) -> Warn | None:
+    """Budgets that had to be guessed; `unbudgeted` says why, "" if they were not."""
+    if not unbudgeted:
+        return None
     return Warn(
         "clustered_budgets",
-        f"no budget column: the runs were grouped into {len(fit.minima)} budgets by their FLOPs; name the budgets with "
+        f"{unbudgeted}: the runs were grouped into {len(fit.minima)} budgets by their FLOPs; name the budgets with "
         "--columns budget=COL",
     )
 
@@ -102,21 +105,21 @@ def drift(fit: IsoflopFit) -> Warn | None:
 
 
 def total(fit: IsoflopFit, over_6nd: tuple[float, float]) -> Warn | None:
-    """a + b far from 1; `over_6nd` are the least and the largest FLOPs over 6 N D of the runs."""
+    """a + b far from 1; `over_6nd` are the least and the largest C over 6 N D of the runs."""
     both = fit.params_exponent.value + fit.tokens_exponent.value
     if abs(both - 1) <= SUM_TOLERANCE:
         return None
     return Warn(
         "sum_of_exponents",
-        f"a + b = {both:.3f}, not 1: the FLOP count is not proportional to N D over this range (it is "
-        f"{over_6nd[0]:.2f} to {over_6nd[1]:.2f} times 6 N D); compare with --flops 6nd",
+        f"a + b = {both:.3f}, not 1: C ({'planned' if fit.common_flops == 'budget' else 'counted'}) is not proportional"
+        f" to N D over this range (it is {over_6nd[0]:.2f} to {over_6nd[1]:.2f} times 6 N D); compare with --flops 6nd",
     )
 
 
 def failed(fit: IsoflopFit, least: float) -> Warn | None:
     """An interval withheld because too many resamples had no minimum."""
     resampling = fit.resampling
-    if resampling is None or fit.params_exponent.low is not None or fit.status is FitStatus.TOO_FEW:
+    if resampling is None or resampling.n_failed <= (1 - least) * resampling.n_resamples:
         return None
     return Warn(
         "failed_resamples",
@@ -131,6 +134,7 @@ def influential_budget(fit: IsoflopFit, without: Callable[[float], float]) -> Wa
     found = inside(fit)
     if error is None or len(found) <= MIN_BUDGETS:
         return None
+    found = _pulling(found)
     exponents = np.array([without(minimum.budget) for minimum in found])
     shift = np.where(np.isfinite(exponents), np.abs(exponents - fit.params_exponent.value), 0)
     worst = int(np.argmax(shift))
@@ -141,6 +145,17 @@ def influential_budget(fit: IsoflopFit, without: Callable[[float], float]) -> Wa
         f"without the budget {found[worst].budget:.3g} isoFLOP a would be {exponents[worst]:.3f}, not "
         f"{shown(fit.params_exponent)}: look at that budget's runs, or report both",
     )
+
+
+def _pulling(found: list[Minimum]) -> list[Minimum]:
+    """At most 12 of the minima: those that pull hardest on the unweighted line, by lever arm times residual."""
+    if len(found) <= _MOST_LEFT_OUT:
+        return found
+    log_n = np.log([each.n_params or np.nan for each in found])
+    log_flops = np.log([each.flops for each in found])
+    arm = log_flops - log_flops.mean()
+    residual = log_n - log_n.mean() - arm * (arm @ log_n) / (arm @ arm)
+    return [found[i] for i in np.argsort(-np.abs(arm * residual), kind="stable")[:_MOST_LEFT_OUT]]
 
 
 def wide_parabola(fit: IsoflopFit, windowed: IsoflopFit | None) -> Warn | None:

@@ -21,14 +21,17 @@ _MIXTURES = (
 )
 _MOST_KINDS = 20  # a column with more values than this names runs, it does not class them
 MOST_EPOCHS = 4.0  # Muennighoff 2023 (arXiv:2305.16264): data repeated up to 4 times is nearly as good as new
+_COPIED = 0.05  # of the rows: fewer that are equal to the last digit may be chance
 _NEAR = 0.01  # sizes closer than this, relative, may well be one
+_NEARER = 0.003  # closer than this they hardly are by chance, as 1 % is where the grids of budgets happen to line up
 _CROWDED = 2.0  # distinct sizes for each that is left when near ones are one
 
 
 def table_warnings(table: RunTable) -> list[Warn]:
     """Doubts about the fitted rows of `table`: what is missing, mixed, repeated or nearly the same."""
-    found = [_excluded(table), *_mixtures(table.fitted), _repeated(table.fitted), _near_duplicates(table.fitted)]
-    return [warning for warning in [*found, _checkpoints(table.fitted)] if warning is not None]
+    frame = table.fitted
+    found = [_excluded(table), *_mixtures(frame), _copies(frame), _repeated(frame), _near_duplicates(frame)]
+    return [warning for warning in [*found, _checkpoints(frame)] if warning is not None]
 
 
 def _excluded(table: RunTable) -> Warn | None:
@@ -65,6 +68,19 @@ def _mixtures(frame: pd.DataFrame) -> list[Warn]:
     return out
 
 
+def _copies(frame: pd.DataFrame) -> Warn | None:
+    copied = frame.duplicated(["n_params", "tokens", "loss"]).to_numpy()
+    if copied.sum() < max(3, _COPIED * len(frame)):
+        return None
+    first = frame["run"].to_numpy()[copied][0]
+    return Warn(
+        "duplicate_rows",
+        f"{int(copied.sum())} of {len(frame)} rows have N, D and loss of a row before them (first: {first}): a table "
+        "given twice passes for seeds that agree and makes intervals too narrow; keep one of each, or give losses "
+        "with more digits",
+    )
+
+
 def _repeated(frame: pd.DataFrame) -> Warn | None:
     if "epochs" in frame and pd.api.types.is_numeric_dtype(frame["epochs"]):
         epochs = frame["epochs"].to_numpy(dtype=float)
@@ -88,21 +104,22 @@ def _near_duplicates(frame: pd.DataFrame) -> Warn | None:
     sizes = np.unique(frame["n_params"].to_numpy(dtype=float))
     gaps = np.diff(np.log(sizes))
     distinct, apart = len(sizes), 1 + int((gaps > _NEAR).sum())
-    if distinct < _CROWDED * apart or distinct < 10:
+    if distinct < _CROWDED * (1 + int((gaps > _NEARER).sum())) or distinct < 10:
         return None
     return Warn(
         "near_duplicates",
         f"{distinct} distinct sizes are {apart} where sizes within {_NEAR:.0%} of each other are one: sizes read off a "
-        f"figure? --size-tolerance {_NEAR} counts them as replicates",
+        "figure? those of one budget count as replicates within --size-tolerance",
     )
 
 
 def _checkpoints(frame: pd.DataFrame) -> Warn | None:
-    several = [len(rows) for _, rows in frame.groupby("run") if rows["tokens"].nunique() > 1]
-    if not several:
+    rows, distinct = frame.groupby("run")["tokens"].agg(["size", "nunique"]).to_numpy().T
+    several = rows[distinct > 1]
+    if not len(several):
         return None
     return Warn(
         "checkpoints",
-        f"{sum(several)} rows are checkpoints of {len(several)} runs: before its schedule ends a run's loss is "
+        f"{several.sum()} rows are checkpoints of {len(several)} runs: before its schedule ends a run's loss is "
         "above what that many tokens can reach; fit each run's end, or use --method envelope",
     )

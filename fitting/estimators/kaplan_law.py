@@ -25,7 +25,7 @@ MIN_RUNS = 5  # one more than the parameters
 _EXPONENTS = np.geomspace(0.02, 1.5, 24)  # of alpha_D; published: .08 to .11
 _RATIOS = np.geomspace(0.1, 10.0, 24)  # of alpha_N / alpha_D; published: .7 to .9
 _STARTS = 4
-_SCORED_ROWS = 4000  # runs enough to rank the grid; the optimiser itself sees them all
+_SCORED_ROWS = 500  # runs enough to rank the grid; the optimiser itself sees them all
 _GONE = np.log(1e-9)  # a term nowhere above this part of the bracket is absent
 _BOUNDS = np.array([[-np.inf, -np.inf, np.log(1e-4), np.log(1e-4)], [np.inf, np.inf, np.log(1e3), np.log(10.0)]])
 
@@ -55,7 +55,8 @@ def fit_kaplan_law(
 
     Positive arrays of shape (n,), `weights` non-negative; objectives as for `fit_custom`. Status BOUND_HIT where a term
     vanishes: then N (or D) does not limit these runs and its N_c, alpha_N (or D_c) mean nothing. Raises FitError for
-    fewer than 5 runs, or than 2 sizes or token counts; InputError for an unknown objective.
+    fewer than 5 runs, or than 2 sizes or token counts, and where N_c or D_c is no number; InputError for an unknown
+    objective.
     """
     n, d, observed = (np.array(values, dtype=float).reshape(-1) for values in (n_params, tokens, loss))
     w = checked_weights(weights, len(n))
@@ -69,9 +70,16 @@ def fit_kaplan_law(
     theta, value, converged = solution.theta[best], float(solution.value[best]), bool(solution.converged[best])
     if objective == "log_lad":
         theta, value, converged = corner(form, target, theta, w, *_BOUNDS)
+    law, status = _law(theta, form), _status(form, theta, converged)
+    absent = (law.N_c == 0) + (law.D_c == 0)  # a term that left in earnest, or a constant too small for a number
+    if not np.isfinite([law.N_c, law.D_c]).all() or absent > (status is FitStatus.BOUND_HIT):
+        raise FitError(
+            f"Kaplan's law has no finite constants for these losses (N_c {law.N_c:.3g}, D_c {law.D_c:.3g}): they do "
+            "not fall with sizes and tokens as a power law does, or are in no usual unit"
+        )
     return JointFit(
-        law=_law(theta, form),
-        status=_status(form, theta, converged),
+        law=law,
+        status=status,
         value=named_value(value, w, objective),
         condition_number=condition_number(form, theta, w, np.isfinite(theta)),
         theta=theta,

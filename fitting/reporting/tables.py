@@ -165,7 +165,7 @@ def holdout_table(report: Mapping[str, Any]) -> Table | None:
             f"{100 * found['rms_error']:.2f} %",
             f"{100 * found['mean_error']:+.2f} %",
             f"{100 * found['rms_fitted']:.2f} %",
-            f"{found['skill']:.2f}",
+            _NONE if found["skill"] is None else f"{found['skill']:.2f}",
         )
     return table
 

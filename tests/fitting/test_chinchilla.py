@@ -157,6 +157,17 @@ def test_a_wide_huber_is_least_squares():
 
 
 @pytest.mark.parametrize("objective", ["log_huber", "huber", "mse"])
+def test_a_table_many_times_over_gives_the_same_law(objective):
+    frame = sweep(HOFFMANN, sizes=7, noise=0.02).frame
+    columns = [frame[name].to_numpy() for name in ("n_params", "tokens", "loss")]
+    once = fit_law(*columns, objective=objective)
+    often = fit_law(*(np.tile(column, 500) for column in columns), objective=objective)
+    times = 500 if objective == "log_huber" else 1  # a sum, or a mean
+    assert often.value == pytest.approx(times * once.value, rel=1e-9)
+    assert often.law.params_exponent == pytest.approx(once.law.params_exponent, abs=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["log_huber", "huber", "mse"])
 def test_derivatives_agree_with_differences(objective):
     frame = sweep(HOFFMANN, sizes=5, noise=0.05).frame
     rows = Rows.of(*(frame[name].to_numpy() for name in ("n_params", "tokens", "loss")))
@@ -164,7 +175,7 @@ def test_derivatives_agree_with_differences(objective):
     theta = np.array([[0.1, -0.2, 0.5, 0.3, 0.4]])
     weights = np.linspace(0.5, 2, len(frame))
     step = 1e-5
-    total, gradient, hessian, _ = evaluate(problem, theta, weights)
+    total, gradient, hessian, gram = evaluate(problem, theta, weights)
     assert total == pytest.approx(value(problem, theta, weights), rel=1e-12)
     for i in range(5):
         up, down = theta.copy(), theta.copy()
@@ -174,6 +185,7 @@ def test_derivatives_agree_with_differences(objective):
         assert gradient[0, i] == pytest.approx(slope[0], rel=1e-6)
         bend = evaluate(problem, up, weights)[1] - evaluate(problem, down, weights)[1]
         np.testing.assert_allclose(hessian[0, i], bend[0] / (2 * step), rtol=1e-5, atol=1e-6)
+    assert np.linalg.eigvalsh(gram[0]).min() > 0
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -223,7 +223,12 @@ def test_no_interior_minimum_no_allocation():
         allocation_figure(IsoflopFit(**{**vars(fit), "minima": edges}))
 
 
-def test_saved_figures_are_whole_and_alone_in_their_folder(tmp_path):
+def test_saved_figures_are_whole_alone_in_their_folder_and_touch_no_global_state(tmp_path):
+    # matplotlib resolves "backend" when it is read, which would import pyplot.
+    def settings() -> dict:
+        return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
+
+    before = settings()
     table, fit = sweep(minimum="akima")
     figures = {"isoflop": isoflop_figure(table, fit), "allocation": allocation_figure(fit)}
     paths = save_figures(tmp_path / "figures", figures)
@@ -232,6 +237,7 @@ def test_saved_figures_are_whole_and_alone_in_their_folder(tmp_path):
     for path in paths:
         head = path.read_bytes()[:5]
         assert head == (b"%PDF-" if path.suffix == ".pdf" else b"\x89PNG\r")
+    assert settings() == before
 
 
 @pytest.mark.parametrize("which", ["isoflop", "allocation"])
@@ -266,17 +272,6 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
         save_figures(tmp_path, {"allocation": figure})
     assert [path.name for path in tmp_path.iterdir()] == ["allocation.png"]
     assert (tmp_path / "allocation.png").read_bytes() == b"old"
-
-
-def test_drawing_touches_no_global_state(tmp_path):
-    # matplotlib resolves "backend" when it is read, which would import pyplot.
-    def settings() -> dict:
-        return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
-
-    before = settings()
-    _, fit = sweep()
-    save_figures(tmp_path, {"allocation": allocation_figure(fit)})
-    assert settings() == before
 
 
 def test_figures_need_no_pyplot():

@@ -111,7 +111,7 @@ def test_tokens_are_exactly_c_over_six_n(minimum):
     assert fit.resamples[:, 1] + fit.resamples[:, 3] == pytest.approx(1, abs=1e-9)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=6, deadline=None, derandomize=True)
 @given(n_unit=st.floats(1e-9, 1e9), c_unit=st.floats(1e-9, 1e9), loss_unit=st.floats(0.1, 10), order=st.integers(0, 99))
 def test_units_and_row_order_do_not_move_the_exponents(n_unit, c_unit, loss_unit, order):
     table = sweep(HOFFMANN, sizes=7, noise=0.01)
@@ -133,7 +133,7 @@ def test_units_and_row_order_do_not_move_the_exponents(n_unit, c_unit, loss_unit
         assert interval(fit.params_exponent) == pytest.approx(interval(base.params_exponent), abs=1e-6)
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=3, deadline=None, derandomize=True)
 @given(copies=st.integers(2, 4), seed=st.integers(0, 99))
 def test_a_table_given_several_times_has_the_same_minima(copies, seed):
     table = sweep(HOFFMANN, sizes=7, noise=0.01, seed=seed)

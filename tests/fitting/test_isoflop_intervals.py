@@ -21,18 +21,18 @@ def coverage(simulate, count, **options):
     """How often the interval of a holds the truth, over tables `simulate(i)`."""
     held = 0
     for i in range(count):
-        low, high = interval(fit_isoflop(simulate(i), resamples=300, seed=i, **options).params_exponent)
+        low, high = interval(fit_isoflop(simulate(i), resamples=200, seed=i, **options).params_exponent)
         held += low <= HOFFMANN.params_exponent <= high
     return held / count
 
 
-# Noise alike in all budgets, rising and falling with C fourfold: 95 % intervals, 150 tables, three standard errors.
+# Noise alike in all budgets, rising and falling with C fourfold: 95 % intervals, 80 tables, three standard errors.
 @pytest.mark.parametrize("ends", [(0.01, 0.01), (0.005, 0.02), (0.02, 0.005)])
 def test_the_interval_covers_whatever_the_noise_does_with_compute(ends):
     frame = sweep(HOFFMANN, budgets=BUDGETS, sizes=7).frame
     sigma = np.repeat(np.geomspace(ends[0], ends[1], 5), 7)
     rng = np.random.default_rng(5)
-    assert 0.9 <= coverage(lambda _: noisy(frame, sigma, rng), 150, minimum="parabola") <= 0.995
+    assert 0.88 <= coverage(lambda _: noisy(frame, sigma, rng), 80, minimum="parabola") <= 0.995
 
 
 def test_the_interval_covers_where_budgets_scatter_by_more_than_their_runs():
@@ -44,14 +44,14 @@ def test_the_interval_covers_where_budgets_scatter_by_more_than_their_runs():
         loss = HOFFMANN.loss(frame["n_params"] * shift, frame["tokens"] / shift)
         return RunTable(frame.assign(loss=loss + 0.002 * rng.standard_normal(35)))
 
-    assert 0.88 <= coverage(scattered, 120, minimum="parabola") <= 0.995
+    assert 0.88 <= coverage(scattered, 80, minimum="parabola") <= 0.995
 
 
 @pytest.mark.parametrize("minimum", ["akima", "auto"])
 def test_the_other_methods_cover_too(minimum):
     frame = sweep(HOFFMANN, budgets=BUDGETS, sizes=7).frame
     rng = np.random.default_rng(9)
-    assert coverage(lambda _: noisy(frame, 0.01, rng), 60, minimum=minimum) >= 0.88
+    assert coverage(lambda _: noisy(frame, 0.01, rng), 30, minimum=minimum) >= 0.85
 
 
 def test_a_noisy_budget_weighs_less_and_its_minimum_is_known_less():

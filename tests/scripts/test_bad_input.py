@@ -132,6 +132,11 @@ def test_losses_that_are_no_number_are_kept_flagged_counted_and_not_fitted(
         (["--where", "__import__('os').system('true')"], "--where"),
         (["--where", "@pd.eval('1')"], "--where"),
         (["--group-by", "nope"], "'nope': no such column"),
+        (["--seed", "-1"], "--seed -1 must be 0 or more"),
+        (["--hull", "--method", "isoflop"], "--hull is for --method envelope"),
+        (["--curves", "--method", "isoflop"], "--curves is for --method envelope"),
+        (["--json", "/nowhere/fit.json"], "--json /nowhere/fit.json"),
+        (["--out", __file__], "a file is in the way"),
         (["--resamples", "many"], "'--resamples': Input should be a valid integer"),
         (["--frobnicate"], "No such option"),
     ],
@@ -157,6 +162,16 @@ def test_unknown_commands_and_missing_arguments(command: Callable[..., Any], tmp
     refused(command("run", tmp_path, "0123456789ab"), "is no sweep folder")
     refused(command("compare", tmp_path / "no.json"), "no.json")
     assert "sweep" in command().out
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("[1, 2", "is not JSON"), ('{"fits": 3}', "is no fit.json"), ('{"fits": {"isoflop": 1}}', "is no fit.json")],
+)
+def test_a_fit_that_is_none(command: Callable[..., Any], tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "fit.json"
+    path.write_text(text)
+    refused(command("compare", path), str(path), says)
 
 
 def test_a_folder_of_something_else_is_not_written_into(command: Callable[..., Any], tmp_path: Path) -> None:

@@ -132,27 +132,30 @@ def grouped(
     if common_flops == "auto":
         common_flops = "budget" if not guessed and counted_otherwise(table, labels) else "runs"
     frame = table.fitted
-    _, index = np.unique(labels, return_inverse=True)
+    budgets, index = np.unique(labels, return_inverse=True)
     index = index.reshape(-1)
     flops = np.log(frame["flops"].to_numpy(dtype=float))
-    members = [np.flatnonzero(index == i) for i in range(int(index.max()) + 1)]
-    wide = np.array([guessed and bool(np.ptp(flops[rows]) > np.log(WIDEST_BUDGET)) for rows in members])
+    highest, lowest = np.full(index.max() + 1, -np.inf), np.full(index.max() + 1, np.inf)
+    np.maximum.at(highest, index, flops)
+    np.minimum.at(lowest, index, flops)
+    wide = guessed & (highest - lowest > np.log(WIDEST_BUDGET))
     log_flops = np.log(labels) if common_flops == "budget" else flops
     common = np.bincount(index, log_flops) / np.bincount(index)
     runs, carried = _at_common_flops(frame, common[index] - log_flops, ~wide[index], law)
     settings = settings_of(frame)
     if settings is not None:
         runs["setting"] = settings
-    parts = []
-    for rows in members:
-        # Ties are broken so that the order of the table's rows decides nothing.
-        part = runs.iloc[rows].sort_values(["log_n", "loss", "log_d"])
-        parts.append(part.assign(size=sizes_of(part["log_n"].to_numpy(), size_tolerance)))
+    # Ties are broken so that the order of the table's rows decides nothing.
+    order = np.lexsort((runs["log_d"], runs["loss"], runs["log_n"], index))
+    ends = np.cumsum(np.bincount(index))
+    runs, log_n = runs.iloc[order], runs["log_n"].to_numpy()[order]
+    spans = [slice(end - count, end) for end, count in zip(ends, np.bincount(index), strict=True)]
+    runs = runs.assign(size=np.concatenate([sizes_of(log_n[span], size_tolerance) for span in spans]))
+    parts = [runs.iloc[span] for span in spans]
     if replicates == "auto":
         replicates = "best" if any(searched(part) for part in parts) else "all"
     groups = [
-        _group(float(labels[rows[0]]), float(common[i]), parts[i], replicates, bool(wide[i]))
-        for i, rows in enumerate(members)
+        _group(float(budget), float(common[i]), parts[i], replicates, bool(wide[i])) for i, budget in enumerate(budgets)
     ]
     return Grouping(sorted(groups, key=lambda group: group.log_flops), carried, common_flops, replicates)
 

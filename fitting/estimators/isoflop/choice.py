@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 NEAR = 0.05  # sizes whose loss is within this fraction of the budget's least are near its minimum
 _MIN_LEFT_OUT = 8  # fewer sizes left out choose by chance: then the parabola
-_MOST_LEFT_OUT = 50  # of one budget, evenly over its sizes: more take time and tell no more
+_MOST_LEFT_OUT = 400  # of all budgets, evenly over the sizes of each: more take time and tell no more
 _SURE = 1.645  # standard errors by which the spline must predict better: one-sided 95 %
 
 
@@ -31,7 +31,8 @@ def chosen_minimum(groups: list[Group], window: float | None) -> tuple[str, Mini
     """
     if window is None:
         return "parabola", None
-    errors = [error for group in groups if not group.wide for error in _errors(group, window)]
+    most = max(1, _MOST_LEFT_OUT // len(groups))
+    errors = [error for group in groups if not group.wide for error in _errors(group, window, most)]
     if len(errors) < _MIN_LEFT_OUT:
         return "parabola", None
     squares = np.square(errors)
@@ -41,14 +42,14 @@ def chosen_minimum(groups: list[Group], window: float | None) -> tuple[str, Mini
     return ("akima" if sure else "parabola"), MinimumChoice(float(parabola), float(akima), len(errors))
 
 
-def _errors(group: Group, window: float | None) -> list[tuple[float, float]]:
-    """Errors of both methods, at each size near the minimum that they can predict."""
+def _errors(group: Group, window: float | None, most: int) -> list[tuple[float, float]]:
+    """Errors of both methods at sizes near the minimum that they can predict, about `most` of them."""
     if group.n_sizes <= AKIMA_SIZES:
         return []
     knots, mean = spline_knots(group)
     losses = group.loss @ mean
     near = np.flatnonzero(losses[1:-1] <= losses.min() * (1 + NEAR)) + 1
-    near = near[:: 1 + len(near) // _MOST_LEFT_OUT]
+    near = near[:: -(-len(near) // most) or 1]
     errors = []
     for size in near:
         rest = _without(group, int(size))

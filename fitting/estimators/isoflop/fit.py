@@ -18,7 +18,7 @@ from ...laws import ChinchillaLaw, PowerLaw
 from ...results import Estimate, FitStatus, IsoflopFit, Resampling
 from ...runs import RunTable
 from ...uncertainty import MIN_BUDGETS, generator, percentile_estimate
-from .budgets import BUDGET_TOLERANCE, COMMON_FLOPS, budget_labels, grouped
+from .budgets import BUDGET_TOLERANCE, COMMON_FLOPS, WIDEST_BUDGET, budget_labels, grouped
 from .choice import chosen_minimum
 from .edges import edge_lines, no_interior_minimum
 from .lines import centre_drift, excess_variance, lines_through, power_laws
@@ -62,8 +62,9 @@ def fit_isoflop(
     method and the window is repeated; what the minima scatter about their line beyond that is drawn onto them too.
 
     Raises InputError for an unknown choice, a `window` or tolerance out of bounds, or fewer than two budgets; FitError
-    for fewer than two interior minima (`NoInteriorMinimum`), or where losses cannot be carried to a common C. Fewer
-    than 4 interior minima give numbers of status TOO_FEW without intervals.
+    for fewer than two interior minima (`NoInteriorMinimum`), where losses cannot be carried to a common C, and where
+    FLOPs chain without a gap, so that no budgets can be guessed. Fewer than 4 interior minima give numbers of status
+    TOO_FEW without intervals.
     """
     labels, guessed = budget_labels(table, budget_tolerance)
     return fit_groups(
@@ -101,7 +102,8 @@ def fit_groups(
     sum_to_one: bool = False,
 ) -> IsoflopFit:
     """`fit_isoflop` for budgets already known: `labels`, one a fitted run, and the table's parametric `law`."""
-    _check(labels, minimum, window, replicates, size_tolerance, common_flops)
+    _check(minimum, window, replicates, size_tolerance, common_flops)
+    _check_budgets(table, labels, guessed)
     grouping = grouped(
         table,
         labels,
@@ -123,7 +125,7 @@ def fit_groups(
     draws = None
     if resamples > 0 and not few and noise is not None:
         draws = line.resampled(noise, resamples, seed)
-    notes = notes_of(grouping, budget_tolerance if guessed else None)
+    notes = notes_of(grouping, table.unbudgeted if guessed else "", budget_tolerance)
     if common_flops == "auto" and grouping.common_flops == "budget":
         same = {"minimum": method, "window": window, "replicates": replicates, "size_tolerance": size_tolerance}
         notes = (*notes, planned_count_note(_own_flops_exponent(table, labels, law, same)))
@@ -153,9 +155,7 @@ def fit_groups(
     )
 
 
-def _check(
-    labels: Array, minimum: str, window: float | None, replicates: str, size_tolerance: float, common_flops: str
-) -> None:
+def _check(minimum: str, window: float | None, replicates: str, size_tolerance: float, common_flops: str) -> None:
     for name, value, known in (
         ("minimum", minimum, MINIMUM_METHODS),
         ("replicates", replicates, REPLICATES),
@@ -167,11 +167,21 @@ def _check(
         raise InputError(f"--window {window} must be a positive fraction of the loss, or none")
     if not 0 <= size_tolerance < 1:
         raise InputError(f"--size-tolerance {size_tolerance} must be at least 0 and less than 1, as 0.01")
-    if len(np.unique(labels)) < 2:
-        raise InputError(
-            f"one budget only ({labels[0]:.3g} FLOPs): a line through minima needs at least 2 budgets, an interval "
-            f"{MIN_BUDGETS}; add runs at other budgets or use --method parametric"
+
+
+def _check_budgets(table: RunTable, labels: Array, guessed: bool) -> None:
+    if len(np.unique(labels)) > 1:
+        return
+    flops = table.fitted["flops"].to_numpy(dtype=float)
+    if guessed and flops.max() > WIDEST_BUDGET * flops.min():
+        raise FitError(
+            f"the runs lie in no budgets: their FLOPs chain from {flops.min():.3g} to {flops.max():.3g} without a gap; "
+            "name the budgets with --columns budget=COL, or use the other methods"
         )
+    raise InputError(
+        f"one budget only ({labels[0]:.3g} FLOPs): a line through minima needs at least 2 budgets, an interval "
+        f"{MIN_BUDGETS}; add runs at other budgets or use --method parametric"
+    )
 
 
 class _Line:

@@ -73,12 +73,12 @@ def _bend(budget: BudgetMinimum, sigma: float | None) -> dict[str, float]:
     return {"curvature": 2 * bend, "curvature_snr": bend / (sigma * float(np.sqrt(parabola.covariance[2, 2])))}
 
 
-def notes_of(grouping: Grouping, budget_tolerance: float | None) -> tuple[str, ...]:
-    """What was assumed or done, in sentences; `budget_tolerance` is None where the table names its budgets."""
+def notes_of(grouping: Grouping, unbudgeted: str, budget_tolerance: float) -> tuple[str, ...]:
+    """What was assumed or done, in sentences; `unbudgeted` says why budgets were guessed, "" if they were not."""
     notes = []
     groups = grouping.groups
-    if budget_tolerance is not None:
-        notes.append(f"no budget column: runs chained by FLOP gaps under {budget_tolerance:.0%} are one budget")
+    if unbudgeted:
+        notes.append(f"{unbudgeted}: runs chained by FLOP gaps under {budget_tolerance:.0%} are one budget")
     wide = [group for group in groups if group.wide]
     if wide:
         listed = ", ".join(f"{group.n_runs} runs about {group.budget:.3g}" for group in wide[:4])

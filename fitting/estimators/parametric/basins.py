@@ -17,14 +17,14 @@ from .objectives import ABSENT, Array, Problem, evaluate
 from .starts import starting_points
 
 _WIDTHS = (1e-1, 1e-2)  # Huber widths, in parts of the loss, before the real one: the first is nearly least squares
-_SHORT = 8  # iterations at a width that only leads to the next
+_SHORT, _LOOSE = 8, 1e-4  # iterations at a width that only leads to the next, and its tolerance
 _SEARCH_ROWS = 4000  # rows enough to find the basins; the end sees them all
 _SAME = 1e-3  # starts closer than this in every parameter lead to one optimum
 _HOPELESS = 4.0  # at the last wide Huber, a start this many times above the best is given up
-_SHAKES = (0.01, 0.1)  # rises of the objective, relative, that a shake aims at
+_SHAKES = (0.01, 0.1)  # rises of the objective, relative, that a shake aims at: the second once the first has found
 _DIRECTIONS = 3  # the weakest ones: along the others nothing lower was ever found
 _MOST_SHAKES = 4
-_HOMING, _SHAKEN_STEPS = 4, 40
+_SHAKEN_STEPS = 40
 _GAIN = 1e-12  # relative: less is rounding
 _BROUGHT_BACK = 6  # optima out of bounds that are tried on the bound
 FADED = 9.0  # a term below e^-9 of the loss is on its way to its bound, where another start waits
@@ -56,8 +56,8 @@ def _subset(problem: Problem, weights: Array) -> tuple[Problem, Array]:
 
 def _basins(problem: Problem, form: Form, weights: Array) -> Solution:
     theta = starting_points(problem, form, weights)
-    for width in (*_wide(problem), problem.delta):
-        found = distinct(minimise(problem.at(width), theta, weights, _SHORT))
+    for width in _wide(problem):
+        found = distinct(minimise(problem.at(width), theta, weights, _SHORT, _LOOSE))
         hopeful = (found.value <= _HOPELESS * found.value[0]) & ~_faded(problem, form, found.theta)
         hopeful[0] |= not hopeful.any()
         theta = found.theta[hopeful]
@@ -66,10 +66,11 @@ def _basins(problem: Problem, form: Form, weights: Array) -> Solution:
 
 
 def _wide(problem: Problem) -> list[float]:
+    """The widths that lead to the real one, at least one."""
     if problem.objective == "mse":
-        return []
+        return [problem.delta]
     unit = 1.0 if problem.in_logs else float(np.median(problem.rows.loss))
-    return [width * unit for width in _WIDTHS if width * unit > 2 * problem.delta]
+    return [width * unit for width in _WIDTHS if width * unit > 2 * problem.delta] or [problem.delta]
 
 
 def _faded(problem: Problem, form: Form, theta: Array) -> np.ndarray:
@@ -80,22 +81,23 @@ def _faded(problem: Problem, form: Form, theta: Array) -> np.ndarray:
 
 
 def _shaken(problem: Problem, form: Form, weights: Array, found: Solution) -> Solution:
+    rises = _SHAKES[:1]
     for _ in range(_MOST_SHAKES):
-        starts = around(problem, form, weights, found[:1])
+        starts = around(problem, form, weights, found[:1], rises)
         if not len(starts):
             break
         lowest = found.value[0]
-        # Most are back home after a few iterations; the others are followed to their end.
-        strays = distinct(joined(found[:1], minimise(problem, starts, weights, _HOMING)))
-        found = distinct(joined(found, minimise(problem, strays.theta, weights, _SHAKEN_STEPS)))
+        found = distinct(joined(found, minimise(problem, starts, weights, _SHAKEN_STEPS)))
         if found.value[0] >= lowest * (1 - _GAIN):
             break
+        rises = _SHAKES
     return found
 
 
-def around(problem: Problem, form: Form, weights: Array, best: Solution) -> Array:
-    """Starts about one optimum: where its local quadratic has risen by `_SHAKES`, and with an absent E made faint."""
-    _, _, hessian, scale = evaluate(problem, best.theta, weights)
+def around(problem: Problem, form: Form, weights: Array, best: Solution, rises: tuple[float, ...] = _SHAKES) -> Array:
+    """Starts about one optimum: where its local quadratic has risen by `rises`, and with an absent E made faint."""
+    _, _, hessian, gram = evaluate(problem, best.theta, weights)
+    scale = np.diagonal(gram, axis1=1, axis2=2)
     present = scale[0] > 0
     unit = np.sqrt(scale[0][present])
     block = hessian[0][np.ix_(present, present)] / np.outer(unit, unit)
@@ -105,7 +107,7 @@ def around(problem: Problem, form: Form, weights: Array, best: Solution) -> Arra
     weak = np.argsort(np.abs(eigenvalues))[:_DIRECTIONS]
     size = np.sqrt(2 * best.value[0] / np.maximum(np.abs(eigenvalues[weak]), 1e-4))
     steps = (problem.basis[:, present] @ (vectors[:, weak] / unit[:, None] * size)).T
-    starts = np.concatenate([best.theta + sign * np.sqrt(rise) * steps for rise in _SHAKES for sign in (1, -1)])
+    starts = np.concatenate([best.theta + sign * np.sqrt(rise) * steps for rise in rises for sign in (1, -1)])
     if best.theta[0, 2] == ABSENT and form.fixed_E is None:
         entered = best.theta.copy()
         entered[0, 2] = np.log(problem.rows.loss.min()) - 3

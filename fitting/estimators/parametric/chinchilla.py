@@ -150,14 +150,14 @@ def _check_arrays(n: Array, d: Array, loss: Array, weights: Array) -> None:
 
 
 def _check_enough(n: Array, d: Array, loss: Array, form: Form) -> None:
-    """`n`, `d` and `loss` are those of positive weight."""
+    """`n`, `d` and `loss` are those of positive weight, in order of size, then tokens."""
     free = form.n_free
     if len(n) <= free:
         raise FitError(f"{len(n)} usable runs: the form's {free} parameters need at least {free + 1}")
     for name, values in (("n_params", n), ("tokens", d)):
-        if len(np.unique(values)) < 2:
+        if (values == values[0]).all():
             raise FitError(f"all runs have {name} = {values[0]:g}: the form needs at least 2 different values")
-    cells = len(np.unique(np.stack([n, d]), axis=1).T)
+    cells = 1 + np.count_nonzero((np.diff(n) != 0) | (np.diff(d) != 0))
     if cells < free:
         raise FitError(f"{cells} different pairs of n_params and tokens: the form's {free} parameters need {free}")
     fixed = form.fixed_E
@@ -196,7 +196,8 @@ def _at_bound(law: ChinchillaLaw, form: Form) -> tuple[str, ...]:
 
 def _condition_number(problem: Problem, theta: Array, weights: Array) -> float:
     """Of the Hessian scaled to a unit diagonal, over the parameters that are free and present."""
-    _, _, hessian, scale = evaluate(problem, theta[None], weights)
+    _, _, hessian, gram = evaluate(problem, theta[None], weights)
+    scale = np.diagonal(gram, axis1=1, axis2=2)
     present = scale[0] > 0
     block = hessian[0][np.ix_(present, present)]
     diagonal = np.sqrt(np.abs(np.diag(block)))

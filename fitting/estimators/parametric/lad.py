@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .basins import around, distinct, held, joined, search, within_bounds
 from .form import Form
-from .newton import Solution, minimise
+from .newton import TOLERANCE, Solution, minimise
 from .objectives import Array, Problem, lagrangian, residuals
 
 _WIDTHS = (3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7, 1e-7)
@@ -22,6 +22,7 @@ _SHAKEN_AT = 1e-4  # the width at which the best optimum is shaken
 _STEPS = 100  # iterations a width
 _POLISHED = 6  # of the Huber optima, those taken to their vertex
 _SAME = 1e-6  # optima closer than this in every parameter are one
+_LOOSE = 1e-8  # of the objective, until the last width
 _VERTEX_STEPS = 12
 _NARROWINGS = 8
 _EXACT = 1e-13  # a residual this small is zero
@@ -37,7 +38,7 @@ def search_lad(problem: Problem, form: Form, weights: Array) -> Solution:
     theta = found.theta
     for width in _WIDTHS:
         narrow = problem.at(width)
-        found = distinct(minimise(narrow, theta, weights, _STEPS), _SAME)
+        found = distinct(minimise(narrow, theta, weights, _STEPS, _LOOSE if width > _WIDTHS[-1] else TOLERANCE), _SAME)
         if width == _SHAKEN_AT and len(found.theta):
             near = minimise(narrow, around(narrow, form, weights, found[:1]), weights, _STEPS)
             found = distinct(joined(found, near), _SAME)

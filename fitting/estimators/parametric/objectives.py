@@ -21,6 +21,7 @@ OBJECTIVES = ("log_huber", "huber", "mse", "log_lad")
 HUBER_DELTA = 1e-3
 ABSENT = -np.inf  # ln of a term that is not there
 _LARGEST_TERM = 300.0  # exp() of more is no loss anyone measured; keeps a wild trial step from overflowing
+BLOCK_CELLS = 12_000  # rows times problems worked on at once: what stays in a core's cache
 _SMALLEST_MODEL = 1e-300  # a law whose every term underflowed is very bad, not an error
 
 # Pairs of terms (0 A/N^alpha, 1 B/D^beta, 2 E) of which each Hessian block is made, equal ones first.
@@ -44,9 +45,9 @@ def _hessian_plan() -> NDArray[np.intp]:
     return plan.reshape(-1)
 
 
-_HESSIAN_AT, _HESSIAN_SIGN = _hessian_plan(), np.outer(_SIGN, _SIGN).reshape(-1)
-_GRADIENT_AT = 36 + 6 * _TERM + _FEATURE
-_SCALE_AT = 54 + 6 * _TERM + np.array([0, 0, 0, 2, 4])
+# The Hessian, the Gauss-Newton matrix and the gradient among the sums of `_row_sums`.
+_AT = np.concatenate([_hessian_plan(), 36 + _hessian_plan(), 72 + 6 * _TERM + _FEATURE])
+_SIGNS = np.concatenate([np.outer(_SIGN, _SIGN).reshape(-1)] * 2 + [-_SIGN])
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Rows:
         features = np.stack([np.ones_like(x), x, x * x, y, y * y, x * y], axis=1)
         return cls(x, y, loss, np.log(loss), features, x_mean, y_mean)
 
-    def __getitem__(self, keep: NDArray) -> Rows:
+    def __getitem__(self, keep: NDArray | slice) -> Rows:
         """Some of the rows, centred as all were."""
         return Rows(
             self.x[keep],
@@ -125,28 +126,47 @@ def value(problem: Problem, theta: Array, weights: Array) -> Array:
 
 
 def evaluate(problem: Problem, theta: Array, weights: Array) -> tuple[Array, Array, Array, Array]:
-    """Value (m,), gradient (m, k), Hessian (m, k, k) and a positive scale of each parameter's curvature (m, k).
+    """Value (m,), gradient (m, k), Hessian (m, k, k) and the reweighted Gauss-Newton matrix (m, k, k).
 
-    The scale is the diagonal of the reweighted Gauss-Newton matrix: unlike the Hessian's it cannot vanish where
-    every residual lies outside `delta`.
+    The last is positive semidefinite and, unlike the Hessian, does not vanish where every residual lies outside
+    `delta`: r^2 delta / max(|r|, delta) lies above each Huber's curve.
     """
+    count = len(problem.rows.x)
+    if count <= BLOCK_CELLS:
+        total, sums = _row_sums(problem, problem.rows, theta, weights)
+    else:
+        total, sums = np.zeros(len(theta)), np.zeros((len(theta), 90))
+        for first in range(0, count, BLOCK_CELLS):
+            block = slice(first, first + BLOCK_CELLS)
+            part = _row_sums(problem, problem.rows[block], theta, weights[..., block])
+            total, sums = total + part[0], sums + part[1]
+    return total, *_derivatives(problem.basis, sums)
+
+
+def _row_sums(problem: Problem, rows: Rows, theta: Array, weights: Array) -> tuple[Array, Array]:
+    """The value and what `_derivatives` is made of, (m,) and (m, 90)."""
     delta = problem.delta
-    parts = _terms(problem.rows, theta)
-    model = parts[0] + parts[1] + parts[2]
-    residual = _residuals(problem, model)
+    parts = _terms(rows, theta)
+    model = parts[0] + parts[1]
+    model += parts[2]
     if problem.in_logs:
-        parts /= np.maximum(model, _SMALLEST_MODEL)
+        np.maximum(model, _SMALLEST_MODEL, out=model)
+        parts /= model
+        residual = rows.log_loss - np.log(model, out=model)
+    else:
+        residual = rows.loss - model
     if problem.objective == "mse":
-        curvature = reweighted = 2 * weights
+        curvature = reweighted = np.broadcast_to(2 * weights, residual.shape)
         slope = curvature * residual
         total = 0.5 * (slope * residual).sum(axis=1)
     else:
-        clipped = np.minimum(np.maximum(residual, -delta), delta)
-        slope = clipped * weights
-        total = (slope * (residual - 0.5 * clipped)).sum(axis=1)
-        curvature = (clipped == residual) * weights
-        reweighted = weights * (delta / np.maximum(np.abs(residual), delta))
-    return total, *_assemble(problem, parts, slope, curvature, reweighted)
+        size = np.abs(residual)
+        inside = np.minimum(size, delta)
+        total = np.einsum("mn,mn->m", inside * weights, size - 0.5 * inside)
+        slope = np.copysign(inside * weights, residual)
+        curvature = (size <= delta) * weights
+        reweighted = weights * (delta / np.maximum(size, delta))
+    return total, _feature_sums(rows, parts, slope, curvature + slope if problem.in_logs else curvature, reweighted)
 
 
 def lagrangian(problem: Problem, theta: Array, slope: Array) -> tuple[Array, Array, Array]:
@@ -155,32 +175,36 @@ def lagrangian(problem: Problem, theta: Array, slope: Array) -> tuple[Array, Arr
     parts = _terms(rows, theta[None])
     parts /= np.maximum(parts.sum(axis=0), _SMALLEST_MODEL)
     flat = np.zeros((1, len(rows.x)))
-    gradient, hessian, _ = _assemble(problem, parts, slope[None], flat, flat)
+    sums = _feature_sums(rows, parts, slope[None], slope[None], flat)
+    gradient, hessian, _ = _derivatives(problem.basis, sums)
     jacobian = -_SIGN * parts[_TERM, 0].T * rows.features[:, _FEATURE]
     return gradient[0], hessian[0], jacobian @ problem.basis
 
 
-def _assemble(
-    problem: Problem, parts: Array, slope: Array, curvature: Array, reweighted: Array
-) -> tuple[Array, Array, Array]:
-    """Gradient, Hessian and scale from the first and second derivatives of the row losses by the residual."""
+def _feature_sums(rows: Rows, parts: Array, slope: Array, curvature: Array, reweighted: Array) -> Array:
+    """Sums over the rows of pairs of terms times row features, (m, 90)."""
     _, count, n_rows = parts.shape
-    sums_of = np.empty((12, count, n_rows))
-    blocks, slopes, scales = sums_of[:6], sums_of[6:9], sums_of[9:]
-    np.multiply(parts[_LEFT], parts[_RIGHT], out=blocks)
-    np.multiply(blocks[:3], reweighted, out=scales)
+    sums_of = np.empty((15, count, n_rows))
+    blocks, grams, slopes = sums_of[:6], sums_of[6:12], sums_of[12:]
+    np.multiply(parts, parts, out=blocks[:3])
+    np.multiply(parts[0], parts[1:], out=blocks[3:5])
+    np.multiply(parts[1], parts[2], out=blocks[5])
+    np.multiply(blocks, reweighted, out=grams)
     np.multiply(parts, slope, out=slopes)
+    blocks *= curvature
     # Second derivatives of the prediction: diag(parts) in the terms, less the outer product when in logs.
-    blocks *= curvature + slope if problem.in_logs else curvature
     blocks[:3] -= slopes
-    sums = (sums_of @ problem.rows.features).transpose(1, 0, 2).reshape(count, 72)
-    gradient = -_SIGN * sums[:, _GRADIENT_AT]
-    hessian = (_HESSIAN_SIGN * sums[:, _HESSIAN_AT]).reshape(-1, 5, 5)
-    scale = sums[:, _SCALE_AT]
-    basis = problem.basis
+    sums = sums_of.reshape(-1, n_rows) @ rows.features
+    return sums.reshape(15, count, 6).transpose(1, 0, 2).reshape(count, 90)
+
+
+def _derivatives(basis: Array, sums: Array) -> tuple[Array, Array, Array]:
+    """Gradient, Hessian and Gauss-Newton matrix in the parameters of `basis`."""
+    flat = sums[:, _AT] * _SIGNS
+    hessian, gram, gradient = flat[:, :25].reshape(-1, 5, 5), flat[:, 25:50].reshape(-1, 5, 5), flat[:, 50:]
     if basis.shape[1] == 5:
-        return gradient, hessian, scale
-    return gradient @ basis, basis.T @ hessian @ basis, scale @ (basis * basis)
+        return gradient, hessian, gram
+    return gradient @ basis, basis.T @ hessian @ basis, basis.T @ gram @ basis
 
 
 def _terms(rows: Rows, theta: Array) -> Array:

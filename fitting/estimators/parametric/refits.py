@@ -16,6 +16,7 @@ from .objectives import ABSENT, Array, Problem
 
 _STEPS = 100
 _SHORT = 5
+_CLOSE = 1e-10  # of the objective: a last step that promises less has ended on the optimum to all that intervals show
 _WIDER = 10.0  # one path to a refit's optimum starts with a Huber this much wider
 _LAD_WIDTHS = (1e-3, 1e-4)
 
@@ -92,14 +93,14 @@ def refit(fit: LawFit, weights: Array) -> Array:
     start = np.repeat(fit.theta[None], len(weights), axis=0)
     if fit.objective == "log_lad":
         for width in _LAD_WIDTHS:
-            start = minimise(problem.at(width), start, weights, _STEPS).theta
+            start = minimise(problem.at(width), start, weights, _STEPS, _CLOSE).theta
         problem = problem.at(SMOOTHED)
-    found = minimise(problem, start, weights, _STEPS)
+    found = minimise(problem, start, weights, _STEPS, _CLOSE)
     others = [np.repeat(theta[None], len(weights), axis=0) for theta in fit.other_optima]
     if fit.objective in ("log_huber", "huber"):
         others.append(minimise(problem.at(_WIDER * problem.delta), start, weights, _SHORT).theta)
     for other in others:
-        found = _lower(found, minimise(problem, other, weights, _STEPS))
+        found = _lower(found, minimise(problem, other, weights, _STEPS, _CLOSE))
     if fit.form.fixed_E is None:
         found = _asymptote(problem, found, weights)
     good = found.converged & admissible(found.theta) & np.isfinite(found.value)
@@ -124,7 +125,7 @@ def _asymptote(problem: Problem, found: Solution, weights: Array) -> Solution:
         return found
     start = found.theta[doubtful]
     start[:, 2] = np.where(absent[doubtful], floor - 3, ABSENT)
-    other = minimise(problem, start, weights[doubtful], _STEPS)
+    other = minimise(problem, start, weights[doubtful], _STEPS, _CLOSE)
     better = _lower(found[doubtful], other)
     theta, value, converged = found.theta.copy(), found.value.copy(), found.converged.copy()
     theta[doubtful], value[doubtful], converged[doubtful] = better.theta, better.value, better.converged

@@ -27,37 +27,33 @@ def starting_points(problem: Problem, form: Form, weights: Array) -> Array:
     A bound is entered with its logarithm at minus infinity; the optimiser keeps it there.
     """
     grid = _Grid(problem, form, weights)
-    chosen = [_lowest(problem, weights, *grid.solve((0, 1, 2) if form.fixed_E is None else (0, 1)), _EACH)]
-    if form.fixed_E is None:
-        chosen.append(_lowest(problem, weights, *grid.solve((0, 1)), 1))
-    asymptote = (2,) if form.fixed_E is None else ()
-    chosen += [_lowest(problem, weights, *grid.solve((term, *asymptote)), 1) for term in (0, 1)]
+    free = form.fixed_E is None
+    chosen = [_lowest(problem, weights, *grid.solve((0, 1, 2) if free else (0, 1)))]
+    for face in [(0, 1), (0, 2), (1, 2)] if free else [(0,), (1,)]:
+        theta, squares = grid.solve(face)
+        chosen.append(theta.reshape(-1, 5)[np.argmin(squares)][None])
     return np.concatenate(chosen)
 
 
-def _lowest(problem: Problem, weights: Array, theta: Array, squares: Array, count: int) -> Array:
-    """The `count` lowest local minima of `theta` (p, q, 5) by the squares, and the lowest point by the objective.
+def _lowest(problem: Problem, weights: Array, theta: Array, squares: Array) -> Array:
+    """The lowest local minima of `theta` (p, q, 5) by the squares, and the lowest point by the objective.
 
     The objective is evaluated only where the squares are among the lowest: elsewhere no optimum lies.
     """
-    flat = theta.reshape(-1, 5)
+    flat, ranks = theta.reshape(-1, 5), squares.reshape(-1)
     minima = np.flatnonzero(_is_local_minimum(squares))
-    order = np.argsort(squares.reshape(-1), kind="stable")
-    ranked = minima[np.argsort(squares.reshape(-1)[minima], kind="stable")][:count]
-    near = order[:_SCORED_POINTS]
-    near = near[np.isfinite(squares.reshape(-1)[near])]
-    if problem.objective != "mse" and len(near):
-        ranked = np.append(ranked, near[np.argmin(value(problem, flat[near], weights))])
-    return flat[np.unique(ranked)]
+    chosen = minima[np.argsort(ranks[minima], kind="stable")][:_EACH]
+    if problem.objective != "mse":
+        near = np.argsort(ranks, kind="stable")[:_SCORED_POINTS]
+        chosen = np.append(chosen, near[np.argmin(value(problem, flat[near], weights))])
+    return flat[np.unique(chosen)]
 
 
 def _is_local_minimum(score: Array) -> np.ndarray:
-    padded = np.pad(score, 1, constant_values=np.inf)
-    lowest = np.full(score.shape, np.inf)
-    for i, j in itertools.product(range(3), range(3)):
-        if (i, j) != (1, 1):
-            lowest = np.minimum(lowest, padded[i : i + score.shape[0], j : j + score.shape[1]])
-    return np.isfinite(score) & (score <= lowest)
+    padded = np.full((score.shape[0] + 2, score.shape[1] + 2), np.inf)
+    padded[1:-1, 1:-1] = score
+    across = np.minimum(np.minimum(padded[:-2], padded[1:-1]), padded[2:])
+    return score <= np.minimum(np.minimum(across[:, :-2], across[:, 1:-1]), across[:, 2:])
 
 
 class _Grid:
