@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .estimators.kaplan import fit_kaplan
     from .estimators.overtraining import fit_error, fit_overtraining
     from .estimators.parametric import fit_parametric
+    from .estimators.parametric.profile import exponent_profile
     from .estimators.saturating import fit_saturating
     from .holdout import hold_out
     from .laws import ChinchillaLaw, KaplanLaw, PowerLaw
@@ -40,6 +41,7 @@ _HOMES = {
     "RunTable": "runs",
     "analyse": "analysis",
     "compare_with_published": "compare",
+    "exponent_profile": "estimators.parametric.profile",
     "curves_of": "curves",
     "fit_custom": "estimators.forms",
     "fit_data_constrained": "estimators.data_constrained",
@@ -71,6 +73,7 @@ __all__ = [
     "analyse",
     "compare_with_published",
     "curves_of",
+    "exponent_profile",
     "fit_custom",
     "fit_data_constrained",
     "fit_envelope",

@@ -18,18 +18,20 @@ from .estimators.isoflop import fit_groups
 from .estimators.isoflop.budgets import budget_labels
 from .estimators.kaplan import fit_kaplan
 from .estimators.overtraining import fit_overtraining
-from .estimators.parametric import fit_parametric
+from .estimators.parametric import fit_law, fit_parametric
+from .estimators.parametric.profile import exponent_profile
 from .estimators.saturating import fit_saturating
 from .fit_json import report_of
 from .holdout import MIN_BUDGETS_HELD_OUT, Holdout, hold_out
 from .options import METHODS, Options
-from .results import EnvelopeFit, IsoflopFit, ParametricFit
+from .results import EnvelopeFit, ExponentProfile, IsoflopFit, ParametricFit
 from .runs import RunTable
 
 __all__ = ["METHODS", "Analysis", "Options", "analyse"]
 
 _Fit = TypeVar("_Fit")
-_MOST_POINTS = 2000  # rows up to which approach 1 is fitted unasked
+_MOST_POINTS = 2000  # rows up to which approach 1 and the profile are computed unasked
+_PROFILE_POINTS = 15  # of either exponent
 _KAPLAN_RESAMPLES = 400  # its law is there to compare with; its intervals cost the most
 
 
@@ -50,6 +52,7 @@ class Analysis:
     sources: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()  # what was left out and why
     curves: CurveTable | None = None  # what approach 1 was fitted to
+    profile: ExponentProfile | None = None  # of approach 3's exponents
 
     @property
     def isoflop(self) -> IsoflopFit | None:
@@ -143,8 +146,29 @@ def analyse(
     held = _held_out(chosen, labels) if options.holdout and fits.params_exponents else None
     warnings = warnings_of(chosen, labels, guessed, fits, pairs, held, options)
     return Analysis(
-        chosen, options, fits, held, pairs, (*warnings, *failures), sources, tuple(dict.fromkeys(remarks)), points
+        table=chosen,
+        options=options,
+        fits=fits,
+        holdout=held,
+        by_convention=pairs,
+        warnings=(*warnings, *failures),
+        sources=sources,
+        remarks=tuple(dict.fromkeys(remarks)),
+        curves=points,
+        profile=None if parametric is None else _profile(chosen, parametric, options),
     )
+
+
+def _profile(table: RunTable, fit: ParametricFit, options: Options) -> ExponentProfile | None:
+    """Of alpha and beta; None where one is tied, on its bound or not there, and of more rows than it is worth."""
+    frame = table.fitted
+    if options.tied or fit.at_bound or len(frame) > _MOST_POINTS:
+        return None
+    words = options.for_parametric
+    if options.weights is not None:
+        words["weights"] = frame[options.weights].to_numpy(dtype=float)
+    columns = (frame[name].to_numpy(dtype=float) for name in ("n_params", "tokens", "loss"))
+    return exponent_profile(fit_law(*columns, **words), fit, level=options.level, points=_PROFILE_POINTS)
 
 
 def _isoflop_options(options: Options) -> dict[str, Any]:

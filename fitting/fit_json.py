@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .holdout import Holdout
 from .jsonio import to_strict
 from .law_results import DataConstrainedFit, KaplanFit, OvertrainingFit, SaturatingFit
-from .results import EnvelopeFit, IsoflopFit, ParametricFit
+from .results import EnvelopeFit, ExponentProfile, IsoflopFit, ParametricFit
 
 if TYPE_CHECKING:
     from .analysis import Analysis
@@ -23,7 +23,7 @@ def report_of(analysis: Analysis) -> dict[str, Any]:
     fits = analysis.fits
     written: dict[str, Any] = {}
     if fits.parametric is not None:
-        written["parametric"] = _parametric(fits.parametric)
+        written["parametric"] = _parametric(fits.parametric) | {"profile": _profile(analysis.profile)}
     if fits.isoflop is not None:
         written["isoflop"] = _power_laws(fits.isoflop)
     if fits.envelope is not None:
@@ -75,6 +75,19 @@ def _parametric(fit: ParametricFit) -> dict[str, Any]:
     parts = {name: getattr(fit.law, name) for name in ("E", "A", "B", "alpha", "beta")}
     flat = _flat(fit, "parameters")
     return flat | parts | {"intervals": {name: asdict(each) for name, each in fit.parameters.items()}}
+
+
+def _profile(profile: ExponentProfile | None) -> dict[str, Any] | None:
+    """`rise[i][j]` is the objective at alphas[i], betas[j] over its optimum, less 1."""
+    if profile is None:
+        return None
+    return {
+        "alphas": profile.alphas.round(6),
+        "betas": profile.betas.round(6),
+        "rise": profile.rise.round(6),
+        "threshold": profile.threshold,
+        "level": profile.level,
+    }
 
 
 def _power_laws(fit: IsoflopFit | EnvelopeFit) -> dict[str, Any]:

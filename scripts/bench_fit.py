@@ -55,7 +55,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one whole fit (median), and how far its law lies above our optimum, relative, in its objective."""
+    """Seconds of one whole fit (median), and the value its law has of the objective."""
 
     name: str
     objective: str
@@ -79,15 +79,14 @@ def bench_fit(table: RunTable, repeats: int, all_starts: bool) -> dict[str, Any]
     """Ours beside every peer that can be imported: one fit, 4000 resamples, and how the time grows."""
     rows = tuple(table.fitted[name].to_numpy(dtype=float).copy() for name in ("n_params", "tokens", "loss"))
     found, missing = peers(all_starts)
-    ours = {objective: _ours(objective, rows, repeats) for objective in OBJECTIVES}
-    theirs = [_theirs(peer, rows, repeats) for peer in found]
-    _show_fits(len(rows[0]), ours, theirs)
+    races = [_race(name, [peer for peer in found if peer.objective == name], rows, repeats) for name in OBJECTIVES]
+    _show_fits(len(rows[0]), races)
     boot = _resampling(table, rows, found, repeats)
     growth = _growth(repeats)
     show(*missing)
     return {
         "n_runs": len(rows[0]),
-        "fits": [vars(timing) for timing in (*ours.values(), *theirs)],
+        "fits": [vars(timing) for race in races for timing in race],
         "resampling": boot,
         "growth": growth,
         "missing": missing,
@@ -200,27 +199,40 @@ def _seconds(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     return statistics.median(spent), result
 
 
-def _ours(objective: str, rows: Sequence[np.ndarray], repeats: int) -> Timing:
-    fit_law(*rows, objective=objective)  # the first call also imports
-    seconds, fit = _seconds(lambda: fit_law(*rows, objective=objective), max(repeats, 11))
-    law = fit.law
-    return Timing("isoflop", objective, seconds, value_of((law.E, law.A, law.B, law.alpha, law.beta), objective, rows))
+def _race(objective: str, found: Sequence[Peer], rows: Sequence[np.ndarray], repeats: int) -> list[Timing]:
+    """Ours, then each peer; ours is timed before every run of a peer, for the machine drifts."""
+    fit = fit_law(*rows, objective=objective)  # the first call also imports
+    law = (fit.law.E, fit.law.A, fit.law.B, fit.law.alpha, fit.law.beta)
+    own, spent = [], {peer.name: [] for peer in found}
+    values = {}
+    for turn in range(repeats):
+        for peer in found:
+            own += [_seconds(lambda: fit_law(*rows, objective=objective), 1)[0] for _ in range(3)]
+            if peer.share == 1 or turn == 0:
+                seconds, theirs = _seconds(lambda p=peer: p.solve(*rows), 1)
+                spent[peer.name].append(seconds / peer.share)
+                values[peer.name] = value_of(theirs, objective, rows)
+    if not found:
+        own += [_seconds(lambda: fit_law(*rows, objective=objective), 1)[0] for _ in range(repeats)]
+    ours = Timing("isoflop", objective, statistics.median(own), value_of(law, objective, rows))
+    return [
+        ours,
+        *(
+            Timing(peer.name, objective, statistics.median(spent[peer.name]), values[peer.name], peer.share)
+            for peer in found
+        ),
+    ]
 
 
-def _theirs(peer: Peer, rows: Sequence[np.ndarray], repeats: int) -> Timing:
-    seconds, law = _seconds(lambda: peer.solve(*rows), 1 if peer.share < 1 else repeats)
-    return Timing(peer.name, peer.objective, seconds / peer.share, value_of(law, peer.objective, rows), peer.share)
-
-
-def _show_fits(count: int, ours: dict[str, Timing], theirs: Sequence[Timing]) -> None:
+def _show_fits(count: int, races: Sequence[Sequence[Timing]]) -> None:
     table = Table(title=f"One fit of {count} runs, from nothing", title_justify="left", box=None)
     for header in ("objective", "solver", "seconds", "times ours", "objective's value", "above ours"):
         table.add_column(header, justify="left" if header in ("objective", "solver") else "right")
-    for objective, own in ours.items():
-        for timing in (own, *(peer for peer in theirs if peer.objective == objective)):
+    for own, *theirs in races:
+        for timing in (own, *theirs):
             scaled = "" if timing.share == 1 else f" ({timing.share:.1%} run, scaled)"
             table.add_row(
-                objective,
+                timing.objective,
                 timing.name + scaled,
                 f"{timing.seconds:.4f}",
                 f"{timing.seconds / own.seconds:.1f}",

@@ -127,6 +127,20 @@ def test_a_clean_sweep_has_no_warning_at_all():
     assert analyse(clean(), QUICK).warnings == ()
 
 
+def test_a_largest_budget_off_the_law_of_the_others_is_said():
+    def off(factor):
+        table = clean()
+        last = table.frame["budget"] == table.frame["budget"].max()
+        return changed(table, loss=table.frame["loss"].where(~last, table.frame["loss"] * factor))
+
+    predicting = Options(resamples=0, by_convention=False)
+    text = warned(off(1.04), "poor_prediction", predicting)
+    bias = re.search(r"bias -(\d\.\d+)%", text)
+    assert bias is not None
+    assert 3.5 < float(bias.group(1)) < 4.2
+    assert not warned(off(1.0), "poor_prediction", predicting)
+
+
 def test_outliers_show_the_exponent_with_and_without_them():
     text = warned(diverged(clean()), "outliers")
     with_them, without = numbers(text[text.index("a =") :])[:2]
