@@ -26,6 +26,8 @@ NUMBERS = (
     "budget",
     "loss_se",
     "bits_per_byte",
+    "unique_tokens",
+    "epochs",
 )
 COLUMNS = ("run", "source", *NUMBERS, "seed", "phase", "flag")
 # One flag a row: what keeps it from being fitted. The order is that of the reasons given.
@@ -39,9 +41,9 @@ class RunTable:
 
     Required columns: `n_params` and `tokens` (counts), `loss` (any one unit, as a rule nats per token). Others with
     a meaning: `run` (id), `source` (file and line), `flops` (training FLOPs), `budget` (planned FLOPs),
-    `n_params_non_embedding`, `n_params_blocks_and_head`, `flops_<convention>`, `seed`, `phase` ("cooled" or "hot"),
-    `loss_se`, `bits_per_byte`, and `flag`, the reason why a row must not be fitted ("" for none). Any other column
-    is kept as it is.
+    `n_params_non_embedding`, `n_params_blocks_and_head`, `flops_<convention>`, `unique_tokens`, `epochs`, `seed`,
+    `phase` ("cooled" or "hot"), `loss_se`, `bits_per_byte`, and `flag`, the reason why a row must not be fitted (""
+    for none). Any other column is kept as it is.
 
     Rows whose numbers cannot be fitted are flagged here, stay in the table and are listed by `excluded`. Flags that
     came with the data are honoured unless `keep_flagged`; no setting fits a row without usable numbers.

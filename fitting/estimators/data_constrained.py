@@ -42,8 +42,9 @@ def fit_data_constrained(
     """Fit R_D* and R_N* of `DataConstrainedLaw` to runs with columns n_params, tokens, unique_tokens and loss.
 
     The law for fresh data is `law`, or that of `fit_law` on the runs whose tokens are all unique (6 or more are needed;
-    with few of them its error is the larger one). It is held fixed, in the resamples too: intervals are of R_D* and
-    R_N* given that law. Both are searched from .01 to 10000. Objectives as for `fit_custom`; the authors' is log_huber.
+    with few of them its error is the larger one, and it takes all their parameters for useful: where many have more
+    than their data are worth, give `law`). It is held fixed, in the resamples too: intervals are of R_D* and R_N* given
+    that law. Both are searched from .01 to 10000. Objectives as for `fit_custom`; the authors' is log_huber.
 
     Raises InputError without a usable `unique_tokens` column or with a `law` that has no optimum, FitError without runs
     that repeat data or, where `law` is None, with fewer than 6 that do not.

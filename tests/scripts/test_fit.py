@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from isoflop.fitting.laws import ChinchillaLaw, DataConstrainedLaw
+
 from .test_bad_input import GOOD
 
 
@@ -42,6 +44,23 @@ def test_fit_writes_its_report_and_figures_where_told(command: Callable[..., Any
 def test_fit_alone_writes_nothing(command: Callable[..., Any], runs: Path, tmp_path: Path) -> None:
     assert command("fit", runs, "--resamples", 0).status == 0
     assert [path.name for path in tmp_path.iterdir()] == ["runs.csv"]
+
+
+def test_the_data_constrained_law_takes_its_unique_tokens_from_a_named_column(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    law = DataConstrainedLaw(ChinchillaLaw(1.87, 521.0, 1488.0, 0.3527, 0.3527), 15.0, 5000.0)
+    rows = ["n_params,tokens,fresh,loss"]
+    for n in (1e8, 3e8, 1e9, 3e9):
+        for unique in (1e9, 3e9, 1e10, 3e10):
+            for epochs in (1, 2, 5, 20):
+                rows.append(f"{n},{unique * epochs},{unique},{float(law.loss(n, unique * epochs, unique))}")
+    path = tmp_path / "repeated.csv"
+    path.write_text("\n".join(rows) + "\n")
+    words = ("fit", path, "--columns", "unique_tokens=fresh", "--method", "data_constrained", "--resamples", 0)
+    done = command(*words, "--json", "-")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["fits"]["data_constrained"]["R_D"] == pytest.approx(15, rel=0.05)
 
 
 def test_groups_are_fitted_apart(command: Callable[..., Any], tmp_path: Path) -> None:
