@@ -31,6 +31,7 @@ __all__ = ["METHODS", "Analysis", "Options", "analyse"]
 
 _Fit = TypeVar("_Fit")
 _MOST_POINTS = 2000  # rows up to which approach 1 and the profile are computed unasked
+_MOST_ROWS_HELD_OUT = 20_000
 _PROFILE_POINTS = 15  # of either exponent
 _KAPLAN_RESAMPLES = 400  # its law is there to compare with; its intervals cost the most
 
@@ -143,7 +144,7 @@ def analyse(
     if not fits.any():
         raise FitError("; ".join(warning.text for warning in failures) or "; ".join(remarks))
     pairs = other_conventions(base, chosen, options, labels) if options.by_convention else ()
-    held = _held_out(chosen, labels) if options.holdout and fits.params_exponents else None
+    held = _held_out(chosen, labels, remarks) if options.holdout and fits.params_exponents else None
     warnings = warnings_of(chosen, labels, guessed, fits, pairs, held, options)
     return Analysis(
         table=chosen,
@@ -211,9 +212,12 @@ def _envelope(points: CurveTable | None, options: Options, remarks: list[str]) -
         return None
 
 
-def _held_out(table: RunTable, labels: np.ndarray) -> Holdout | None:
-    """None with too few budgets, or where nothing predicts."""
+def _held_out(table: RunTable, labels: np.ndarray, remarks: list[str]) -> Holdout | None:
+    """None with too few budgets, or where nothing predicts; a remark where there are too many rows."""
     if len(np.unique(labels)) < MIN_BUDGETS_HELD_OUT:
+        return None
+    if len(labels) > _MOST_ROWS_HELD_OUT:
+        remarks.append(f"no budget is held out: {len(labels)} rows take long; hold_out does it from Python")
         return None
     try:
         return hold_out(table, labels)

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+import isoflop.fitting.analysis as module
 from isoflop.fitting import Estimate, FitError, InputError, Options, RunTable, analyse
 from isoflop.fitting.diagnostics import disagreement, overlap
 from isoflop.fitting.jsonio import to_strict, write_json_atomic
@@ -100,6 +101,14 @@ def test_excluded_runs_are_listed_and_warned_of():
     assert analysis.to_json()["excluded"] == [{"run": "row 4", "reason": "loss is nan"}]
     assert codes(analysis) == ["excluded_runs"]
     assert "1 of 48" in analysis.warnings[0].text
+
+
+def test_what_takes_too_long_is_left_out_with_a_word(monkeypatch):
+    monkeypatch.setattr(module, "_MOST_ROWS_HELD_OUT", 40)
+    monkeypatch.setattr(module, "_MOST_POINTS", 40)
+    analysis = analyse(record_like(), Options(resamples=0, by_convention=False))
+    assert (analysis.holdout, analysis.profile) == (None, None)
+    assert any("48 rows take long" in note and "held out" in note for note in analysis.notes)
 
 
 def test_flagged_runs_are_fitted_on_request():
