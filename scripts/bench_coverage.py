@@ -29,8 +29,16 @@ NOISES = {
     ".02 to .005": (0.02, 0.005),
 }
 RESAMPLES = 1000
+
+
+def _parametric(table: RunTable, seed: int, objective: str = "log_huber") -> Estimate:
+    return fit_parametric(table, objective=objective, resamples=RESAMPLES, seed=seed).params_exponent
+
+
 METHODS: dict[str, Callable[[RunTable, int], Estimate]] = {
-    "parametric": lambda table, seed: fit_parametric(table, resamples=RESAMPLES, seed=seed).params_exponent,
+    "parametric": _parametric,
+    "parametric, huber": partial(_parametric, objective="huber"),
+    "parametric, mse": partial(_parametric, objective="mse"),
     "isoflop": lambda table, seed: fit_isoflop(table, resamples=RESAMPLES, seed=seed).params_exponent,
     "isoflop, akima": lambda table, seed: (
         fit_isoflop(table, minimum="akima", resamples=RESAMPLES, seed=seed).params_exponent

@@ -249,3 +249,10 @@ def test_a_and_b_may_be_made_to_sum_to_one():
     # Both exponents move by as much.
     moved = joint.params_exponent.value - plain.params_exponent.value
     assert moved == pytest.approx(joint.tokens_exponent.value - plain.tokens_exponent.value, abs=1e-9)
+
+
+def test_a_vertex_absurdly_far_beyond_the_sizes_extrapolates_to_nothing():
+    noisy = sweep(HOFFMANN, budgets=np.geomspace(1e18, 1e21, 6), sizes=8, half_width=2, noise=0.2, seed=3)
+    with pytest.raises(FitError, match=r"two are needed: train smaller and larger sizes$") as error:
+        fit_isoflop(noisy)
+    assert getattr(error.value, "with_edges", "no field") is None

@@ -12,6 +12,8 @@ from .lines import excess_variance, lines_through, power_laws
 from .minima import BudgetMinimum
 from .noise import noise_of
 
+_LARGEST_LOG = 700.0  # of a coefficient: beyond, a nearly flat curve's vertex lies nowhere
+
 
 class NoInteriorMinimum(FitError):
     """Fewer than two budgets have a minimum inside their sizes; `with_edges` is what the vertices beyond would give."""
@@ -58,4 +60,6 @@ def edge_lines(budgets: list[BudgetMinimum], window: float | None) -> EdgeLines 
         own = noise.sigma**2 * np.array([float(curve.variance[0]) for curve in shown])
         variance = own[None] + excess_variance(log_flops, np.array([curve.x[0] for curve in curves]), own)
     lines, _ = lines_through(log_flops, curves, variance)
+    if not (np.abs(lines) < _LARGEST_LOG).all():
+        return None
     return EdgeLines(*power_laws(lines), edges)
