@@ -1,4 +1,4 @@
-"""Row queries over columns alone: what a stranger's `--where` may say, and nothing else."""
+"""Conditions and formulas over columns alone: what a stranger's `--where` may say, and nothing else."""
 
 from __future__ import annotations
 
@@ -67,26 +67,42 @@ def rows_matching(frame: pd.DataFrame, query: str) -> np.ndarray:
     return chosen
 
 
-def _check(text: str, columns: list[str]) -> None:
+def values_of(frame: pd.DataFrame, formula: str, label: str) -> pd.Series:
+    """What `formula`, arithmetic on columns in the same language, gives in each row, as floats.
+
+    Raises InputError, beginning with `label`, for anything else and for what is no number.
+    """
+    text = formula.strip()
+    _check(text, [str(name) for name in frame.columns], label)
+    try:
+        with np.errstate(all="ignore"):
+            answer = frame.eval(text, engine="python", local_dict={}, global_dict={})
+        return pd.Series(np.broadcast_to(np.asarray(answer, dtype=float), len(frame)), index=frame.index)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{label}: {formula!r}: {reason}") from error
+
+
+def _check(text: str, columns: list[str], label: str = "--where") -> None:
     if not text or len(text) > _LONGEST:
-        raise InputError(f"--where {text[:80]!r}: a query has 1 to {_LONGEST} characters")
+        raise InputError(f"{label} {text[:80]!r}: a query has 1 to {_LONGEST} characters")
     if "@" in text:
-        raise InputError(f"--where {text!r}: '@' is not allowed, a query sees columns only")
+        raise InputError(f"{label} {text!r}: '@' is not allowed, a query sees columns only")
     for name in _BACKTICKED.findall(text):
-        _check_name(name, text, columns)
+        _check_name(name, text, columns, label)
     try:
         # A backticked name stands for a column, whatever is in it: any identifier will do for the syntax.
         tree = ast.parse(_BACKTICKED.sub("None", text), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"--where {text!r} is no expression: write as in 'n_params > 1e7 and seed == 0'") from error
+        raise InputError(f"{label} {text!r} is no expression: write as in 'n_params > 1e7 and seed == 0'") from error
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
-            _check_name(node.id, text, columns)
+            _check_name(node.id, text, columns, label)
         elif not isinstance(node, _ALLOWED):
             kind = type(node).__name__
-            raise InputError(f"--where {text!r}: {kind} is not allowed, a query compares columns with constants")
+            raise InputError(f"{label} {text!r}: {kind} is not allowed, a query compares columns with constants")
 
 
-def _check_name(name: str, text: str, columns: list[str]) -> None:
+def _check_name(name: str, text: str, columns: list[str], label: str) -> None:
     if name not in columns or name.startswith("__"):
-        raise InputError(f"--where {text!r}: no column {name!r}; columns: {', '.join(columns)}")
+        raise InputError(f"{label} {text!r}: no column {name!r}; columns: {', '.join(columns)}")

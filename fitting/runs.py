@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .counting import FLOP_CONVENTIONS
 from .errors import InputError
 from .query import rows_matching
+from .units import count_of
 
 REQUIRED = ("n_params", "tokens", "loss")
 PARAMS_COLUMNS = ("n_params", "n_params_non_embedding", "n_params_blocks_and_head")
@@ -28,8 +29,14 @@ NUMBERS = (
     "bits_per_byte",
     "unique_tokens",
     "epochs",
+    "step",
+    "planned_steps",
+    "planned_tokens",
+    "lowest_loss",
 )
-COLUMNS = ("run", "source", *NUMBERS, "seed", "phase", "flag")
+COLUMNS = ("run", "source", *NUMBERS, "seed", "phase", "loss_unit", "state", "flag")
+# In these a text may be a count with a suffix, as 60M.
+_COUNTS = (*PARAMS_COLUMNS, "tokens", *FLOPS_COLUMNS, "budget", "unique_tokens", "planned_tokens")
 # One flag a row: what keeps it from being fitted. The order is that of the reasons given.
 _FITTED_NUMBERS = ("n_params", "tokens", "loss", "flops")
 _MOST = 1e100  # and its inverse the least: the powers and products of what lies beyond overflow
@@ -40,10 +47,11 @@ class RunTable:
     """Runs, one row each (or an end point of a run): a validated copy of `frame`.
 
     Required columns: `n_params` and `tokens` (counts), `loss` (any one unit, as a rule nats per token). Others with
-    a meaning: `run` (id), `source` (file and line), `flops` (training FLOPs), `budget` (planned FLOPs),
-    `n_params_non_embedding`, `n_params_blocks_and_head`, `flops_<convention>`, `unique_tokens`, `epochs`, `seed`,
-    `phase` ("cooled" or "hot"), `loss_se`, `bits_per_byte`, and `flag`, the reason why a row must not be fitted (""
-    for none). Any other column is kept as it is.
+    a meaning: `run` (id), `source` and `source_line` (where the row stands), `flops` (training FLOPs), `budget`
+    (planned FLOPs), `n_params_non_embedding`, `n_params_blocks_and_head`, `flops_<convention>`, `unique_tokens`,
+    `epochs`, `seed`, `phase` ("cooled" or "hot"), `loss_se`, `bits_per_byte`, those that `quality` reads (`state`,
+    `step`, `planned_steps`, `planned_tokens`, `lowest_loss`, `loss_unit`) and `flag`, the reason why a row must not
+    be fitted ("" for none). Any other column is kept as it is.
 
     Rows whose numbers cannot be fitted are flagged here, stay in the table and are listed by `excluded`. Flags that
     came with the data are honoured unless `keep_flagged`; no setting fits a row without usable numbers.
@@ -73,9 +81,13 @@ class RunTable:
 
     @property
     def excluded(self) -> list[dict[str, str]]:
-        """Every row that is not fitted: its run and the reason."""
-        out = self.frame[~self.usable]
-        return [{"run": str(run), "reason": str(flag)} for run, flag in zip(out["run"], out["flag"], strict=True)]
+        """Every row that is not fitted: its run, the reason, and where it stands (`source`, where that is known)."""
+        return _reasons(self.frame.loc[~self.usable])
+
+    @property
+    def kept(self) -> list[dict[str, str]]:
+        """Every row that is fitted despite its flag, as `excluded` tells the others; none without `keep_flagged`."""
+        return _reasons(self.frame.loc[self.usable & self.frame["flag"].ne("")])
 
     @property
     def budgets(self) -> NDArray[np.float64] | None:
@@ -87,12 +99,14 @@ class RunTable:
         """Why the budgets have to be guessed, "" where they have not."""
         if "budget" not in self.frame:
             return "no budget column"
-        wrong = _bad_number(pd.Series(self.fitted["budget"])).to_numpy()
-        (rows,) = np.nonzero(wrong)
-        if len(rows) == 0:
+        fitted = self.fitted
+        wrong = _bad_numbers(fitted["budget"].to_numpy(dtype=float))
+        if not wrong:
             return ""
-        first = self.fitted["run"].to_numpy()[rows[0]]
-        return f"{len(rows)} of {len(wrong)} runs have no budget (first: {first}, where it {wrong[rows[0]]})"
+        row, reason = next(iter(wrong.items()))
+        return (
+            f"{len(wrong)} of {len(fitted)} runs have no budget (first: {fitted['run'].iloc[row]}, where it {reason})"
+        )
 
     @property
     def conventions(self) -> dict[str, list[str]]:
@@ -100,7 +114,7 @@ class RunTable:
         usable = self.fitted
 
         def complete(name: str) -> bool:
-            return name in usable and bool(_bad_number(pd.Series(usable[name])).eq("").all())
+            return name in usable and not _bad_numbers(usable[name].to_numpy(dtype=float))
 
         return {
             "n_params": [name for name in PARAMS_COLUMNS if complete(name)],
@@ -130,6 +144,8 @@ class RunTable:
         if label not in known["flops"] and not self._is_number_column(flops):
             raise InputError(f"--flops {flops!r} is not in the table: choose {', '.join(known['flops'])}")
         column = label if label == "flops" else f"flops_{label}"
+        if (n_params, flops) == ("n_params", "flops"):
+            return self
         frame = self._with_given_flags()
         chosen = {"n_params": frame[n_params], "flops": frame[column if label in known["flops"] else flops]}
         return replace(self, frame=frame.assign(**chosen))
@@ -162,7 +178,7 @@ class RunTable:
 
 def _completed(given: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """A checked copy of `given` with every derived column, and what was assumed in making it."""
-    frame = given.copy().reset_index(drop=True)
+    frame = given.reset_index(drop=True)  # which pandas copies where it is written to
     frame.columns = [str(name) for name in frame.columns]
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
@@ -172,7 +188,7 @@ def _completed(given: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             raise InputError(f"no column {name!r} among {', '.join(frame.columns)}: name it with --columns {name}=COL")
     for name in NUMBERS:
         if name in frame:
-            frame[name] = numbers_of(frame, name)
+            frame[name] = numbers_of(frame, name, counts=name)
     notes = _derive_flops(frame)
     for name in ("run", "source"):
         if name not in frame:
@@ -186,32 +202,66 @@ def _completed(given: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return frame, notes
 
 
-def numbers_of(frame: pd.DataFrame, name: str) -> pd.Series:
-    """Column `name` as floats, NaN where missing; InputError naming place, column and value where it is no number."""
+def numbers_of(frame: pd.DataFrame, name: str, counts: str = "") -> pd.Series:
+    """Column `name` as floats, NaN where missing; InputError naming place, column and value where it is no number.
+
+    `counts` says which of our columns it is: a text in one of counts may have a suffix, as 60M.
+    """
+    column = pd.Series(frame[name])
     try:
-        if pd.api.types.is_bool_dtype(frame[name]):
+        if pd.api.types.is_bool_dtype(column):
             raise TypeError("its values are true and false")
-        return pd.Series(pd.to_numeric(pd.Series(frame[name]))).astype(float)
+        return pd.Series(pd.to_numeric(column)).astype(float)
     except (ValueError, TypeError) as error:
-        # `source_line` is where the readers put a row's place when the file has a `source` column of its own.
-        places = frame.get("source_line", frame.get("source"))
-        for row, value in enumerate(frame[name]):
-            if not _is_number(value):
-                place = f"row {row + 1}" if places is None else places.iloc[row]
-                raise InputError(f"{place}: column {name!r} holds {value!r}, which is no number") from error
-        raise InputError(f"column {name!r} is not numeric: {error}") from error
+        read = {value: _number(value, counts in _COUNTS) for value in column.drop_duplicates() if not _missing(value)}
+        wrong = next((row for row, value in enumerate(column) if read.get(value, 0.0) is None), None)
+        if wrong is not None or pd.api.types.is_bool_dtype(column):
+            row = wrong or 0
+            place = places(frame.iloc[[row]])[0] or f"row {row + 1}"
+            raise InputError(f"{place}: column {name!r} holds {column.iloc[row]!r}, which is no number") from error
+        return column.map(read).astype(float)
 
 
-def _is_number(value: Any) -> bool:
+def places(frame: pd.DataFrame) -> list[str]:
+    """Where each row of `frame` stands: its file, and the line there where it is known."""
+    # `source_file` is where the readers put a row's file when the table has a `source` column of its own.
+    files = frame.get("source_file", frame.get("source"))
+    if files is None:
+        return [""] * len(frame)
+    lines = frame["source_line"] if "source_line" in frame else [None] * len(frame)
+    return [
+        f"{file}" if pd.isna(line) else f"{file}:{line:.0f}" if isinstance(line, (int, float)) else f"{file}:{line}"
+        for file, line in zip(files, lines, strict=True)
+    ]
+
+
+def _reasons(rows: pd.DataFrame) -> list[dict[str, str]]:
+    return [
+        {"run": str(run), "reason": str(flag)} | ({"source": place} if place else {})
+        for run, flag, place in zip(rows["run"], rows["flag"], places(rows), strict=True)
+    ]
+
+
+def _missing(value: Any) -> bool:
+    return value is None or bool(pd.isna(value)) or (isinstance(value, str) and not value.strip())
+
+
+def _number(value: Any, count: bool) -> float | None:
+    if isinstance(value, str) and count:
+        return count_of(value)
     try:
-        pd.to_numeric(pd.Series([value], dtype=object))
+        return (
+            None if isinstance(value, (bool, np.bool_)) else float(pd.to_numeric(pd.Series([value], dtype=object))[0])
+        )
     except (ValueError, TypeError):
-        return False
-    return not isinstance(value, (bool, np.bool_))
+        return None
 
 
 def _text(column: pd.Series) -> pd.Series:
-    return column.astype(object).where(column.notna(), "").map(str).astype(object)
+    """As texts, "" where missing; equal ones are one object, so that ten million rows of few runs stay small."""
+    codes, known = pd.factorize(column)
+    texts = np.array([*map(str, known), ""], dtype=object)
+    return pd.Series(texts[codes], index=column.index, dtype=object)
 
 
 def _derive_flops(frame: pd.DataFrame) -> list[str]:
@@ -227,20 +277,25 @@ def _derive_flops(frame: pd.DataFrame) -> list[str]:
 
 
 def _number_flags(frame: pd.DataFrame) -> pd.Series:
-    flags = pd.Series("", index=frame.index, dtype=object)
+    flags = np.full(len(frame), "", dtype=object)
     for name in reversed(_FITTED_NUMBERS):
-        bad = _bad_number(pd.Series(frame[name]))
-        flags = flags.where(bad == "", name + " " + bad)
-    return flags
+        for row, reason in _bad_numbers(frame[name].to_numpy(dtype=float)).items():
+            flags[row] = f"{name} {reason}"
+    return pd.Series(flags, index=frame.index, dtype=object)
 
 
-def _bad_number(column: pd.Series) -> pd.Series:
-    """Per value what is wrong with it as a positive number, "" for nothing."""
-    values = column.to_numpy(dtype=float)
-    reasons = np.where(values > 0, "", [f"is not positive: {value:g}" for value in values])
-    reasons = np.where((values > _MOST) | (values > 0) & (values < 1 / _MOST), "is beyond 1e-100 to 1e100", reasons)
-    reasons = np.where(np.isinf(values), "is inf", reasons)
-    return pd.Series(np.where(np.isnan(values), "is nan", reasons), index=column.index, dtype=object)
+def _bad_numbers(values: NDArray[np.float64]) -> dict[int, str]:
+    """What is wrong with each value that is no positive number an estimator can use."""
+    (rows,) = np.nonzero(~((values >= 1 / _MOST) & (values <= _MOST)))
+    return {int(row): _why_bad(float(values[row])) for row in rows}
+
+
+def _why_bad(value: float) -> str:
+    if np.isnan(value):
+        return "is nan"
+    if np.isinf(value):
+        return "is inf"
+    return f"is not positive: {value:g}" if value <= 0 else "is beyond 1e-100 to 1e100"
 
 
 def _flops_label(column: str) -> str:

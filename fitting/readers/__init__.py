@@ -3,61 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from ..errors import InputError
+from ..quality import flagged
 from ..runs import RunTable
-from .columns import canonical_columns
-from .files import SUFFIXES, read_file
-from .sweep import PLAN_NAME, read_sweep
+from .columns import name_columns, with_columns
+from .log import Log
+from .mapping import ColumnMap, read_mapping
+from .sources import KINDS, read_log
 
 __all__ = ["load_runs"]
 
 
-def load_runs(*sources: str | Path, columns: Mapping[str, str] | None = None) -> RunTable:
-    """The runs of all `sources` in one table: sweep folders, or .csv, .tsv, .json, .jsonl and .parquet files.
+def load_runs(
+    *sources: str | Path, columns: Mapping[str, str] | None = None, mapping: str | Path | None = None
+) -> RunTable:
+    """The runs of all `sources` in one table: sweep folders, tables, W&B projects and .wandb files, Trainer's logs,
+    datasets; the kind of each is told by its name and said in the notes.
 
-    `columns` maps our column names to a file's own ({"loss": "final_nats"}); without it common names are
-    recognised and the guess is said in the table's notes. A file's own columns stay beside the canonical ones, so
-    that queries may use either. Raises InputError, one line, for a source that cannot be used.
+    `columns` maps our column names to a source's own ({"loss": "final_nats"}, or a formula of columns), `mapping` is
+    a YAML file that does so; without either common names are recognised and the guess is said in the notes. A
+    source's own columns stay beside the canonical ones, so that queries may use either. Runs that `quality` doubts
+    are flagged. Raises InputError, one line, for a source that cannot be used.
     """
-    if not sources:
-        raise InputError("no source given: name a sweep folder or a table (.csv, .tsv, .json, .jsonl, .parquet)")
-    parts = [_read(Path(source), columns) for source in sources]
-    if len(parts) == 1:
-        return parts[0]
-    # A run of one source is another run than its namesake of the next.
-    frames = [
-        part.frame.assign(run=[f"{source}:{run}" for run in part.frame["run"]])
-        for source, part in zip(sources, parts, strict=True)
-    ]
-    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
-    return replace(parts[0], frame=pd.concat(frames, ignore_index=True), notes=notes)
-
-
-def _read(source: Path, columns: Mapping[str, str] | None) -> RunTable:
-    if not source.exists():
-        raise InputError(f"{source}: no such file or folder")
-    if not source.is_dir():
-        frame, notes = canonical_columns(read_file(source), columns, source)
-        return _table(frame, notes, source)
-    if not (source / PLAN_NAME).is_file():
-        raise InputError(
-            f"{source}: a folder without {PLAN_NAME} is no sweep; name one, or a table ({', '.join(SUFFIXES)})"
-        )
-    frame, notes = read_sweep(source)
-    if columns:
-        frame, more = canonical_columns(frame, columns, source)
-        notes = [*notes, *more]
-    return _table(frame, notes, source)
-
-
-def _table(frame: pd.DataFrame, notes: list[str], source: Path) -> RunTable:
+    names = column_map(columns, mapping)
+    logs = [read_log(source) for source in require(sources)]
+    frames, notes = [], []
+    for log in logs:
+        frame, more = run_frame(log, names)
+        frames.append(frame if len(logs) == 1 else frame.assign(run=[f"{log.source}:{run}" for run in frame["run"]]))
+        notes += more
     try:
-        return RunTable(frame, tuple(notes))
+        frame, more = flagged(pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0])
+        return RunTable(frame, tuple(dict.fromkeys([*notes, *more])))
     except InputError as error:
-        text = str(error)
-        raise InputError(text if text.startswith(str(source)) else f"{source}: {text}") from error
+        text, first = str(error), logs[0].source
+        raise InputError(text if len(logs) > 1 or text.startswith(first) else f"{first}: {text}") from error
+
+
+def require(sources: tuple[str | Path, ...]) -> tuple[str | Path, ...]:
+    """The `sources`; InputError where there are none."""
+    if not sources:
+        raise InputError(f"no source given: name {KINDS}")
+    return sources
+
+
+def column_map(columns: Mapping[str, str] | None, mapping: str | Path | None) -> ColumnMap:
+    """What the user says of columns, by hand and in a file."""
+    return ColumnMap(exact=columns or {}) if mapping is None else read_mapping(mapping, columns)
+
+
+def run_frame(log: Log, names: ColumnMap) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of `log` with our columns beside its own, and notes: its kind, what was guessed."""
+    found, guesses = name_columns(log, names)
+    frame = with_columns(log.frame, found, names)
+    if "run" not in frame:
+        frame = frame.assign(run=[f"row {number}" for number in range(1, len(frame) + 1)])
+    if log.lowest is not None and found.get("loss") in log.lowest and "lowest_loss" not in frame:
+        frame = frame.assign(lowest_loss=log.lowest[found["loss"]].to_numpy(dtype=float))
+    return frame, [f"{log.source}: {log.kind}, {len(frame)} rows", *log.notes, *guesses]

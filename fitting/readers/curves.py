@@ -31,7 +31,7 @@ def load_curves(*sources: str | Path, columns: Mapping[str, str] | None = None) 
     beyond the first epoch, and the warm-up, is flagged. The validation losses at the runs' ends are
     `curves_of(load_runs(folder))`. Raises InputError, one line, for a source that cannot be used.
     """
-    folders = [Path(source).is_dir() for source in sources]
+    folders = [(Path(source) / PLAN_NAME).is_file() for source in sources]
     if not any(folders):
         return curves_of(load_runs(*sources, columns=columns))
     if not all(folders):
@@ -116,7 +116,7 @@ def _rows(record: dict[str, Any], points: list[dict[str, Any]], folder: Path) ->
             kept
             | share
             | {"curve": run, "step": point["step"], "tokens": tokens, "loss": point["loss"], "flag": flag}
-            | {"source": f"{folder / run / CURVE_NAME}:{number}"}
+            | {"source": str(folder / run / CURVE_NAME), "source_line": number}
         )
     return rows
 

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..errors import InputError
 
 
 def read_file(path: Path) -> pd.DataFrame:
-    """The table in `path`, with a `source` column saying file and line (or row) unless it has one of its own.
+    """The table in `path`, with `source` (the file; `source_file` where it has a source of its own) and `source_line`.
 
     Columns that are numbers where they can be are left as read; whether a text is a number is settled when it is
     known which column it is. Raises InputError for an unknown suffix, an empty or binary file, a file without rows
@@ -161,13 +162,16 @@ def _parquet(path: Path) -> pd.DataFrame:
     except Exception as error:  # pyarrow has errors of its own for each way a file can be torn
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: not a Parquet file that can be read: {reason}") from error
-    return _with_source(frame, path, range(1, len(frame) + 1), unit="row ")
+    return _with_source(frame, path, np.arange(1, len(frame) + 1))
 
 
-def _with_source(frame: pd.DataFrame, path: Path, lines: Any, unit: str = "") -> pd.DataFrame:
-    places = [f"{path}:{unit}{line}" for line in lines]
-    name = "source" if "source" not in frame.columns else "source_line"
-    return frame.assign(**{name: pd.Series(places, index=frame.index, dtype=object)})
+def _with_source(frame: pd.DataFrame, path: Path, lines: Any) -> pd.DataFrame:
+    name = "source" if "source" not in frame.columns else "source_file"
+    return frame.assign(**{name: _constant(str(path), frame), "source_line": np.asarray(lines, dtype=np.int32)})
+
+
+def _constant(value: str, frame: pd.DataFrame) -> pd.Series:
+    return pd.Series(np.full(len(frame), value, dtype=object), index=frame.index, dtype=object)
 
 
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {

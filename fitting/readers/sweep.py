@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..errors import InputError
 PLAN_NAME = "plan.json"
 RECORD_NAME = "record.json"
 SCHEMA_VERSION = 1
+MARK = "isoflop_schema"  # in the W&B config of our own runs: the version of their records
 
 
 def read_sweep(folder: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -107,6 +109,25 @@ def _row(record: dict[str, Any], planned: str | None, path: Path) -> dict[str, A
         raise InputError(f"{path}: planned_flops {planned!r} is none of its counts: {', '.join(flops)}")
     row["flops"] = flops[planned]
     return row
+
+
+def own_row(
+    run: str, config: Mapping[str, Any], summary: Mapping[str, Any], place: str, flag: str
+) -> dict[str, Any] | None:
+    """The row of a run of ours from its mirror in W&B, as the sweep folder gives it; None for a stranger's run.
+
+    Its config is the planned part of the record, its summary the record itself once the run was over. `flag` is what
+    the mirror says of a run that has no record. Raises InputError for another schema version.
+    """
+    version = config.get(MARK)
+    if version is None:
+        return None
+    if version != SCHEMA_VERSION:
+        raise InputError(f"{place}: {MARK} {version!r}, this version reads {SCHEMA_VERSION}")
+    record = {key: value for key, value in {**config, **summary}.items() if not key.startswith("_")}
+    if "status" not in summary:
+        record |= {"status": "unfinished", "reason": flag, "loss": None}
+    return _row(record, None, Path(place)) | {"run": str(config.get("run_id", run))}
 
 
 def _flag(record: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = ("fitting", "training", "scripts")
 MAY_IMPORT = {"fitting": {"fitting"}, "training": {"fitting", "training"}, "scripts": set(OURS)}
 HEAVY = {"torch", "transformers", "wandb", "datasets", "accelerate", "tokenizers", "safetensors"}
+LOGS = {"wandb", "datasets"}  # a reader may import them when a source of theirs is read
 
 
 def modules(package):
@@ -50,9 +51,14 @@ def test_fitting_imports_nothing_heavy():
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in modules("fitting")
         for name, line in imported(path)
-        if name.split(".")[0] in HEAVY
+        if name.split(".")[0] in HEAVY - (LOGS if path.parent.name == "readers" and not at_top(path, line) else set())
     ]
     assert wrong == []
+
+
+def at_top(path, line):
+    """Whether the line is code of the module itself, run when it is imported."""
+    return not path.read_text(encoding="utf-8").splitlines()[line - 1].startswith(" ")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from isoflop.fitting import InputError, load_runs
+from isoflop.fitting.runs import places
 
 ROWS = [{"params": 1e6 * 2**i, "tokens": 4e7 / 2**i, "final_loss": 3 - 0.1 * i} for i in range(3)]
 
@@ -29,15 +30,16 @@ def test_every_kind_of_file_gives_the_same_table(tmp_path, suffix):
     assert table.fitted["n_params"].tolist() == [1e6, 2e6, 4e6]
     assert table.fitted["loss"].tolist() == pytest.approx([3.0, 2.9, 2.8])
     assert "column 'final_loss' is read as loss" in table.notes
-    assert all(place.startswith(str(tmp_path / f"runs{suffix}:")) for place in table.frame["source"])
+    assert set(table.frame["source"]) == {str(tmp_path / f"runs{suffix}")}
+    assert table.frame["source_line"].tolist() == ([2, 3, 4] if suffix in (".csv", ".tsv") else [1, 2, 3])
 
 
 def test_rows_know_their_line(tmp_path):
     path = tmp_path / "runs.csv"
     path.write_text("N,D,L\n1e6,1e8,3\n\n2e6,1e8,nan\n")
     table = load_runs(path)
-    assert table.frame["source"].tolist() == [f"{path}:2", f"{path}:4"]
-    assert table.excluded[0]["reason"] == "loss is nan"
+    assert places(table.frame) == [f"{path}:2", f"{path}:4"]
+    assert table.excluded == [{"run": "row 2", "reason": "loss is nan", "source": f"{path}:4"}]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_several_sources_are_one_table_with_their_runs_apart(tmp_path):
         ("a.csv", b"  \n \n", "empty"),
         ("a.csv", b"N,D,L\n", "no rows"),
         ("a.csv", b"N,D,L\n1,2\n", r"a\.csv:2: 2 cells where the header has 3"),
-        ("a.csv", b"N,D,L\n1e6,1e8,3\n1e6,60M,3\n", r"a\.csv:3: column 'D' holds '60M'"),
+        ("a.csv", b"N,D,L\n1e6,1e8,3\n1e6,60Q,3\n", r"a\.csv:3: column 'D' holds '60Q'"),
         ("a.csv", b"N,N,L\n1,2,3\n", "occurs twice"),
         ("a.csv", b"\x89PNG\x00\x00", "binary"),
         ("a.csv", b"N,D,L\n\xff\xfe,1,2\n", "UTF-8"),
@@ -163,7 +165,8 @@ def test_a_sweep_folder_keeps_failures_with_reasons_and_counts_the_rest(tmp_path
     }
     table = load_runs(sweep(tmp_path, records, ["a", "b", "c", "d"]))
     assert table.fitted["run"].tolist() == ["a", "c"]
-    assert table.excluded == [{"run": "b", "reason": "diverged: loss is nan at step 40"}]
+    place = str(tmp_path / "b" / "record.json")
+    assert table.excluded == [{"run": "b", "reason": "diverged: loss is nan at step 40", "source": place}]
     assert table.fitted["flops"].tolist() == [7e15, 7e15]
     assert table.conventions["flops"] == ["flops", "exact", "6nd", "6nd_non_embedding", "palm"]
     assert table.flops_convention == "exact"

@@ -92,8 +92,16 @@ def test_refusals_of_whole_tables():
         RunTable(frame(loss=np.nan))
     with pytest.raises(InputError, match="no usable run among 0"):
         RunTable(frame().iloc[:0])
-    with pytest.raises(InputError, match="'tokens' holds '60M'"):
-        RunTable(frame(tokens=["1e7", "60M", "3"]))
+    with pytest.raises(InputError, match="'tokens' holds '60Q'"):
+        RunTable(frame(tokens=["1e7", "60Q", "3"]))
+    with pytest.raises(InputError, match="'loss' holds '3M'"):  # a loss has no suffix
+        RunTable(frame(loss=["1", "3M", "3"]))
+
+
+def test_counts_may_have_suffixes_and_separators():
+    table = RunTable(frame(n_params=["60M", "1.2B", "1,234,567"], tokens=["3e9", "1.5 T tokens", "7k"]))
+    assert table.fitted["n_params"].tolist() == [6e7, 1.2e9, 1234567]
+    assert table.fitted["tokens"].tolist() == [3e9, 1.5e12, 7e3]
 
 
 def test_a_query_selects_by_columns_odd_names_included():

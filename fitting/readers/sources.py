@@ -1,0 +1,59 @@
+"""Which reader a source is for: by its prefix, its suffix, or what a folder holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import InputError
+from .files import SUFFIXES, read_file
+from .log import Log
+from .sweep import PLAN_NAME, read_sweep
+
+WANDB, HUB = "wandb:", "hf:"
+KINDS = (
+    f"a sweep folder, a table ({', '.join(SUFFIXES)}), {WANDB}ENTITY/PROJECT, a .wandb file or a folder of them, "
+    f"trainer_state.json or an output folder of Trainer, or {HUB}DATASET"
+)
+
+
+def read_log(source: str | Path) -> Log:
+    """What `source` holds, by the reader it is for. Raises InputError, one line, where there is none for it."""
+    text = str(source)
+    if text.startswith(WANDB):
+        from .wandb_api import read_project
+
+        return read_project(text)
+    if text.startswith(HUB):
+        from .hub import read_dataset
+
+        return read_dataset(text)
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; a source is {KINDS}")
+    return _read_folder(path) if path.is_dir() else _read_file(path)
+
+
+def _read_folder(folder: Path) -> Log:
+    if (folder / PLAN_NAME).is_file():
+        frame, notes = read_sweep(folder)
+        return Log(str(folder), "a sweep", frame, tuple(notes), ours=True)
+    from .trainer import read_trainer, trainer_states
+    from .wandb_files import read_offline, wandb_files
+
+    if logs := wandb_files(folder):
+        return read_offline(folder, logs)
+    if states := trainer_states(folder):
+        return read_trainer(folder, states)
+    raise InputError(f"{folder}: holds no {PLAN_NAME}, .wandb file or trainer_state.json; a source is {KINDS}")
+
+
+def _read_file(path: Path) -> Log:
+    if path.suffix == ".wandb":
+        from .wandb_files import read_offline
+
+        return read_offline(path, [path])
+    if path.name == "trainer_state.json":
+        from .trainer import read_trainer
+
+        return read_trainer(path, [path])
+    return Log(str(path), f"a {path.suffix[1:].upper()} table", read_file(path))
