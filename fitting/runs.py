@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -212,14 +213,14 @@ def numbers_of(frame: pd.DataFrame, name: str, counts: str = "") -> pd.Series:
         if pd.api.types.is_bool_dtype(column):
             raise TypeError("its values are true and false")
         return pd.Series(pd.to_numeric(column)).astype(float)
-    except (ValueError, TypeError) as error:
-        read = {value: _number(value, counts in _COUNTS) for value in column.drop_duplicates() if not _missing(value)}
-        wrong = next((row for row, value in enumerate(column) if read.get(value, 0.0) is None), None)
-        if wrong is not None or pd.api.types.is_bool_dtype(column):
-            row = wrong or 0
+    except (ValueError, TypeError, OverflowError) as error:
+        read = [_number(value, counts in _COUNTS) for value in column]
+        if None in read:
+            row = read.index(None)
             place = places(frame.iloc[[row]])[0] or f"row {row + 1}"
-            raise InputError(f"{place}: column {name!r} holds {column.iloc[row]!r}, which is no number") from error
-        return column.map(read).astype(float)
+            value = repr(column.iloc[row])[:80]
+            raise InputError(f"{place}: column {name!r} holds {value}, which is no number") from error
+        return pd.Series(read, index=column.index, dtype=float)
 
 
 def places(frame: pd.DataFrame) -> list[str]:
@@ -242,18 +243,15 @@ def _reasons(rows: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def _missing(value: Any) -> bool:
-    return value is None or bool(pd.isna(value)) or (isinstance(value, str) and not value.strip())
-
-
 def _number(value: Any, count: bool) -> float | None:
+    """NaN for what is missing, None for what is no number."""
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, str) and not value.strip()):
+        return math.nan
     if isinstance(value, str) and count:
         return count_of(value)
     try:
-        return (
-            None if isinstance(value, (bool, np.bool_)) else float(pd.to_numeric(pd.Series([value], dtype=object))[0])
-        )
-    except (ValueError, TypeError):
+        return None if isinstance(value, (bool, np.bool_)) else float(value)
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
