@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from .parquet import read_parquet
 
 
 def read_file(path: Path) -> pd.DataFrame:
@@ -155,13 +156,7 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _parquet(path: Path) -> pd.DataFrame:
-    try:
-        frame = pd.read_parquet(path)
-    except OSError:
-        raise
-    except Exception as error:  # pyarrow has errors of its own for each way a file can be torn
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(f"{path}: not a Parquet file that can be read: {reason}") from error
+    frame = read_parquet(path)
     return _with_source(frame, path, np.arange(1, len(frame) + 1))
 
 
@@ -171,7 +166,9 @@ def _with_source(frame: pd.DataFrame, path: Path, lines: Any) -> pd.DataFrame:
 
 
 def _constant(value: str, frame: pd.DataFrame) -> pd.Series:
-    return pd.Series(np.full(len(frame), value, dtype=object), index=frame.index, dtype=object)
+    same = np.empty(len(frame), dtype=object)
+    same.fill(value)  # one object for all rows; np.full would make as many
+    return pd.Series(same, index=frame.index, dtype=object)
 
 
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
