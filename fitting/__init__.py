@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .estimators.parametric.profile import exponent_profile
     from .estimators.saturating import fit_saturating
     from .holdout import hold_out
+    from .interpolation import runs_at
     from .laws import ChinchillaLaw, KaplanLaw, PowerLaw
     from .published import published_estimate, published_estimates
     from .readers import load_runs
@@ -57,6 +58,7 @@ _HOMES = {
     "load_runs": "readers",
     "published_estimate": "published",
     "published_estimates": "published",
+    "runs_at": "interpolation",
 }
 
 __all__ = [
@@ -88,6 +90,7 @@ __all__ = [
     "load_runs",
     "published_estimate",
     "published_estimates",
+    "runs_at",
 ]
 
 

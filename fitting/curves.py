@@ -110,18 +110,38 @@ def curves_of(table: RunTable, *, size_tolerance: float = SIZE_TOLERANCE) -> Cur
     curve. Else each row is a run of its own, and the end points of one size are one curve; sizes chained by gaps
     of less than `size_tolerance` (a fraction) are one. Raises InputError where neither gives a curve of two points.
     """
+    names, kind = curve_names(table, size_tolerance)
+    notes = table.notes
+    if kind is CurveKind.END_POINTS:
+        notes = (*notes, f"no run has several rows: the runs of one size (to {size_tolerance:.2g}) make one curve")
+    return CurveTable(replace(table, frame=table.frame.assign(curve=pd.Series(names, dtype=object)), notes=notes), kind)
+
+
+def curve_names(table: RunTable, size_tolerance: float = SIZE_TOLERANCE) -> tuple[NDArray[np.object_], CurveKind]:
+    """The curve that each row of `table` is of, shape (n,), and what a curve's points are; see `curves_of`."""
     if not 0 <= size_tolerance < 1:
         raise InputError(f"size_tolerance {size_tolerance} must be a fraction from 0 to below 1")
     frame = table.frame
     usable = table.usable.to_numpy(dtype=bool)
     sizes = _size_names(frame["n_params"].to_numpy(dtype=float), usable, size_tolerance)
     runs = frame["run"].to_numpy(dtype=object)
-    of_runs = len(set(zip(runs[usable], sizes[usable], strict=True)))
-    by_run = runs if of_runs == len(set(runs[usable])) else runs + ", " + sizes
-    if len(set(zip(by_run[usable], frame["tokens"].to_numpy()[usable], strict=True))) > of_runs:
-        return CurveTable(replace(table, frame=frame.assign(curve=by_run)), CurveKind.CHECKPOINTS)
-    note = f"no run has several rows: the runs of one size (to {size_tolerance:.2g}) make one curve"
-    return CurveTable(replace(table, frame=frame.assign(curve=sizes), notes=(*table.notes, note)), CurveKind.END_POINTS)
+    tokens = frame["tokens"].to_numpy(dtype=float)
+    mine = slice(None) if usable.all() else usable  # ten million rows are not copied for nothing
+    (run, run_names), (size, size_names) = pd.factorize(runs[mine]), pd.factorize(sizes[mine])
+    pair, pairs = pd.factorize(run * len(size_names) + size)
+    first = np.empty(len(pairs))
+    first[pair[::-1]] = tokens[mine][::-1]
+    if not (tokens[mine] != first[pair]).any():
+        return sizes, CurveKind.END_POINTS
+    return runs if len(pairs) == len(run_names) else _joined(runs, sizes), CurveKind.CHECKPOINTS
+
+
+def _joined(runs: NDArray[np.object_], sizes: NDArray[np.object_]) -> NDArray[np.object_]:
+    """A run's name and its size; equal ones are one object."""
+    (run, run_names), (size, size_names) = pd.factorize(runs), pd.factorize(sizes)
+    pair, known = pd.factorize(run * len(size_names) + size)
+    names = [f"{run_names[code // len(size_names)]}, {size_names[code % len(size_names)]}" for code in known]
+    return np.array(names, dtype=object)[pair]
 
 
 def size_groups(n_params: NDArray[np.float64], tolerance: float = SIZE_TOLERANCE) -> NDArray[np.int_]:
@@ -134,10 +154,13 @@ def size_groups(n_params: NDArray[np.float64], tolerance: float = SIZE_TOLERANCE
 
 
 def _size_names(n_params: NDArray[np.float64], usable: NDArray[np.bool_], tolerance: float) -> NDArray[np.object_]:
-    """Each row's size as a name; rows that are not fitted name their own."""
-    names = np.array([f"N={value:.6g}" for value in n_params], dtype=object)
-    group = size_groups(n_params[usable], tolerance)
-    log_n = np.log(n_params[usable])
-    centres = np.bincount(group, log_n) / np.bincount(group)
-    names[usable] = [f"N={value:.6g}" for value in np.exp(centres[group])]
+    """Each row's size as a name; rows that are not fitted name their own. Equal names are one object."""
+    names = np.empty(len(n_params), dtype=object)
+    code, sizes = pd.factorize(n_params[usable])
+    group = size_groups(np.asarray(sizes, dtype=float), tolerance)
+    of_row = group[code]
+    centres = np.exp(np.bincount(of_row, np.log(n_params[usable])) / np.bincount(of_row))
+    names[usable] = np.array([f"N={centres[each]:.6g}" for each in group], dtype=object)[code]
+    code, sizes = pd.factorize(n_params[~usable], use_na_sentinel=False)
+    names[~usable] = np.array([f"N={value:.6g}" for value in sizes], dtype=object)[code]
     return names

@@ -39,6 +39,7 @@ def report_of(analysis: Analysis) -> dict[str, Any]:
             "source": list(analysis.sources),
             "n_runs": len(analysis.table.fitted),
             "excluded": analysis.table.excluded,
+            "kept_flagged": analysis.table.kept,
             "conventions": {
                 "n_params": analysis.options.n_params,
                 "flops": analysis.options.flops,

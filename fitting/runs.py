@@ -258,6 +258,8 @@ def _number(value: Any, count: bool) -> float | None:
 def _text(column: pd.Series) -> pd.Series:
     """As texts, "" where missing; equal ones are one object, so that ten million rows of few runs stay small."""
     codes, known = pd.factorize(column)
+    if column.dtype == object and (codes >= 0).all() and all(isinstance(each, str) for each in known):
+        return column
     texts = np.array([*map(str, known), ""], dtype=object)
     return pd.Series(texts[codes], index=column.index, dtype=object)
 

@@ -20,6 +20,7 @@ class What(StrEnum):
 
     FIT = "fit"
     COVERAGE = "coverage"
+    READ = "read"
     SWEEP = "sweep"
 
 
@@ -28,7 +29,8 @@ def main(
         What,
         typer.Argument(
             help="fit: the parametric fit beside other solvers; coverage: how often intervals contain the truth; "
-            "sweep: a whole sweep beside the same cells by Hugging Face's Trainer."
+            "read: many runs with long curves beside a notebook's loop; sweep: a whole sweep beside the same cells by "
+            "Hugging Face's Trainer."
         ),
     ],
     source: Annotated[
@@ -45,6 +47,8 @@ def main(
     ] = False,
     sweeps: Annotated[int, typer.Option(min=20, help="coverage: simulated sweeps a row.")] = 500,
     processes: Annotated[int, typer.Option(min=1, help="coverage: processes at once.")] = 2,
+    runs: Annotated[int, typer.Option(min=20, help="read: so many runs.")] = 10_000,
+    points: Annotated[int, typer.Option(min=2, help="read: rows a curve.")] = 1000,
     overrides: Overrides = None,
     cells: Annotated[int, typer.Option(min=2, help="sweep: how many cells to time with Trainer.")] = 4,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures there.")] = None,
@@ -60,6 +64,10 @@ def main(
         from isoflop.scripts.bench_coverage import bench_coverage
 
         figures = {"rows": bench_coverage(sweeps, processes)}
+    elif what is What.READ:
+        from isoflop.scripts.bench_read import bench_read
+
+        figures = bench_read(runs, points)
     else:
         from isoflop.scripts.bench_sweep import bench_sweep  # needs pydantic's configs; the fit does not
 

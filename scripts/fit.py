@@ -15,11 +15,14 @@ from isoflop.fitting.analysis import METHODS, Analysis, Options, analyse
 from isoflop.fitting.curves import CurveTable
 from isoflop.fitting.errors import FitError, InputError
 from isoflop.fitting.estimators.parametric.objectives import OBJECTIVES
+from isoflop.fitting.interpolation import runs_at
 from isoflop.fitting.jsonio import to_strict, write_json_atomic
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.readers.curves import load_curves
+from isoflop.fitting.readers.sweep import PLAN_NAME
 from isoflop.fitting.reporting import figures, tables
 from isoflop.fitting.runs import RunTable
+from isoflop.fitting.units import count_of
 from isoflop.scripts.cli import Debug, Sources, run
 from isoflop.scripts.output import show
 
@@ -30,6 +33,9 @@ LAWS = (
     ("overtraining", ("E", "a", "b", "eta"), "L = E + (a M^eta + b M^-eta) C^-eta"),
     ("kaplan", ("N_c", "D_c", "alpha_N", "alpha_D"), "L = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D"),
 )
+
+
+_MOST_LISTED = 10
 
 
 def save(analysis: Analysis, folder: Path) -> list[Path]:
@@ -63,11 +69,17 @@ def show_report(report: Mapping[str, Any]) -> None:
     if held is not None:
         show(held, *tables.holdout_remarks(report))
     show(f"{report['n_runs']} runs fitted, {len(report['excluded'])} excluded")
-    show(*(f"  excluded {out['run']}: {out['reason']}" for out in report["excluded"][:10]))
-    if len(report["excluded"]) > 10:
-        show(f"  ... and {len(report['excluded']) - 10} more; --json lists all")
+    for key, said in (("excluded", "excluded"), ("kept_flagged", "fitted although flagged")):
+        rows = report.get(key, [])
+        show(*(f"  {said} {row['run']}{_place(row)}: {row['reason']}" for row in rows[:_MOST_LISTED]))
+        if len(rows) > _MOST_LISTED:
+            show(f"  ... and {len(rows) - _MOST_LISTED} more; --json lists all")
     show(*(f"note: {note}" for note in report.get("notes", ())))
     show(*(f"warning [{warning['code']}]: {warning['text']}" for warning in report["warnings"]))
+
+
+def _place(row: Mapping[str, str]) -> str:
+    return f" ({row['source']})" if "source" in row else ""
 
 
 def _number(value: float | None, digits: int = 5) -> str:
@@ -113,6 +125,14 @@ def mapping(text: str | None) -> dict[str, str]:
     return pairs
 
 
+def budgets_in(text: str) -> list[float]:
+    """`1e17,3e17` as numbers. Raises InputError for anything else."""
+    counts = [count_of(item) for item in text.split(",")]
+    if None in counts:
+        raise InputError(f"--at-flops {text}: {text.split(',')[counts.index(None)]!r} is no number of FLOPs")
+    return [count for count in counts if count is not None]
+
+
 def main(
     source: Sources,
     out: Annotated[
@@ -128,9 +148,16 @@ def main(
         str | None,
         typer.Option(metavar="NAME=COL,...", help="Which column is n_params, tokens, loss, flops, budget."),
     ] = None,
+    mapping_file: Annotated[
+        Path | None,
+        typer.Option("--mapping", metavar="FILE", help="A YAML file that names the columns; see configs/logs/."),
+    ] = None,
+    ends: Annotated[
+        bool, typer.Option("--ends", help="Of tables with checkpoints, only the last row of each run.")
+    ] = False,
     where: Annotated[str | None, typer.Option(metavar="QUERY", help="Fit only rows for which this holds.")] = None,
     group_by: Annotated[str | None, typer.Option(metavar="COL", help="One fit for each value of a column.")] = None,
-    keep_flagged: Annotated[bool, typer.Option("--keep-flagged", help="Fit rows flagged by their source too.")] = False,
+    keep_flagged: Annotated[bool, typer.Option("--keep-flagged", help="Fit flagged rows too.")] = False,
     objective: Annotated[str, typer.Option(help=f"Of the laws in N and D: {', '.join(OBJECTIVES)}.")] = "log_huber",
     delta: Annotated[float | None, typer.Option(help="Approach 3: Huber's width, else 0.001.")] = None,
     tied: Annotated[bool, typer.Option("--tied", help="Approach 3: alpha = beta.")] = False,
@@ -156,8 +183,12 @@ def main(
     ] = "auto",
     sum_to_one: Annotated[bool, typer.Option("--sum-to-one", help="Approach 2: force a + b = 1.")] = False,
     curves: Annotated[
-        bool, typer.Option("--curves", help="Approach 1: from a sweep's training curves, not from its runs' ends.")
+        bool, typer.Option("--curves", help="Approach 1: from the logged training curves, not from the runs' ends.")
     ] = False,
+    at_flops: Annotated[
+        str | None,
+        typer.Option(metavar="C,C,...", help="Fit what the training curves say at these FLOPs, each a budget."),
+    ] = None,
     hull: Annotated[bool, typer.Option("--hull", help="Approach 1: only curves on the convex hull.")] = False,
     no_holdout: Annotated[
         bool, typer.Option("--no-holdout", help="Do not predict the largest budget from the others.")
@@ -199,12 +230,17 @@ def main(
     )
     if group_by is not None and (out is not None or curves):
         raise InputError("--out and --curves go with one fit, not with --group-by; use --where, and --json FILE")
+    if at_flops is not None and (curves or ends):
+        raise InputError("--at-flops reads the curves itself: leave --curves and --ends out")
     if curves and not options.asks("envelope"):
         raise InputError("--curves is for --method envelope, not for what --method names")
     check_writable(json_file, out)
-    table = load_runs(*source, columns=mapping(columns))
-    if where is not None:
-        table = table.where(where)
+    named: dict[str, Any] = {"columns": mapping(columns), "mapping": mapping_file}
+    if at_flops is not None:
+        table = runs_at(_curves(source, where, named), budgets_in(at_flops))
+    else:
+        table = load_runs(*source, ends=ends, **named)
+        table = table if where is None else table.where(where)
     if group_by is not None:
         groups = [
             {"key": to_strict(key), **fit_group(part, table, options, source, f"{group_by} = {key}").to_json()}
@@ -212,10 +248,10 @@ def main(
         ]
         _tell({"schema_version": 1, "groups": groups}, groups, json_file, group_by)
         return
-    analysis = analyse(table, options, tuple(source), _curves(source, where) if curves else None)
+    analysis = analyse(table, options, tuple(source), _curves(source, where, named) if curves else None)
     report = analysis.to_json()
     _tell(report, [report], json_file, "")
-    folder = out or (Path(source[0]) if len(source) == 1 and Path(source[0]).is_dir() else None)
+    folder = out or (Path(source[0]) if len(source) == 1 and (Path(source[0]) / PLAN_NAME).is_file() else None)
     written = save(analysis, folder) if folder else []
     if json_file != "-":
         show(*(f"wrote {path}" for path in written if path.suffix != ".pdf"))
@@ -233,8 +269,8 @@ def _tell(whole: dict[str, Any], parts: list[dict[str, Any]], json_file: str | N
         show_report(part)
 
 
-def _curves(sources: Sequence[str], where: str | None) -> CurveTable:
-    curves = load_curves(*sources)
+def _curves(sources: Sequence[str], where: str | None, named: Mapping[str, Any]) -> CurveTable:
+    curves = load_curves(*sources, **named)
     return curves if where is None else curves.where(where)
 
 

@@ -14,34 +14,41 @@ from .columns import name_columns, with_columns
 from .log import Log
 from .mapping import ColumnMap, read_mapping
 from .sources import KINDS, read_log
+from .thinning import last_rows
 
 __all__ = ["load_runs"]
 
 
 def load_runs(
-    *sources: str | Path, columns: Mapping[str, str] | None = None, mapping: str | Path | None = None
+    *sources: str | Path,
+    columns: Mapping[str, str] | None = None,
+    mapping: str | Path | None = None,
+    ends: bool = False,
 ) -> RunTable:
     """The runs of all `sources` in one table: sweep folders, tables, W&B projects and .wandb files, Trainer's logs,
     datasets; the kind of each is told by its name and said in the notes.
 
     `columns` maps our column names to a source's own ({"loss": "final_nats"}, or a formula of columns), `mapping` is
     a YAML file that does so; without either common names are recognised and the guess is said in the notes. A
-    source's own columns stay beside the canonical ones, so that queries may use either. Runs that `quality` doubts
+    source's own columns stay beside the canonical ones, so that queries may use either. `ends` keeps of each run the
+    row of most tokens alone, where a table has its checkpoints. Runs that `quality` doubts
     are flagged. Raises InputError, one line, for a source that cannot be used.
     """
     names = column_map(columns, mapping)
-    logs = [read_log(source) for source in require(sources)]
     frames, notes = [], []
-    for log in logs:
-        frame, more = run_frame(log, names)
-        frames.append(frame if len(logs) == 1 else frame.assign(run=[f"{log.source}:{run}" for run in frame["run"]]))
+    for source in require(sources):
+        frame, more = run_frame(read_log(source), names)
+        if ends and not frame.empty:
+            frame, rows = last_rows(frame), len(frame)
+            more = [*more, f"{source}: of {rows} rows the last of each run: {len(frame)}"]
+        frames.append(frame if len(sources) == 1 else frame.assign(run=[f"{source}:{run}" for run in frame["run"]]))
         notes += more
     try:
-        frame, more = flagged(pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0])
+        frame, more = flagged(pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames.pop())
         return RunTable(frame, tuple(dict.fromkeys([*notes, *more])))
     except InputError as error:
-        text, first = str(error), logs[0].source
-        raise InputError(text if len(logs) > 1 or text.startswith(first) else f"{first}: {text}") from error
+        text, first = str(error), str(sources[0])
+        raise InputError(text if len(sources) > 1 or text.startswith(first) else f"{first}: {text}") from error
 
 
 def require(sources: tuple[str | Path, ...]) -> tuple[str | Path, ...]:

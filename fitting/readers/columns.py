@@ -14,7 +14,7 @@ from .log import Log
 from .mapping import ColumnMap
 
 # Names seen in published tables and in logs, best first; compared without case, spaces, dashes, dots and underscores.
-_ALIASES = {
+ALIASES = {
     "n_params": ("params", "num_params", "parameters", "num_parameters", "total_params", "model_params", "n_total",
                  "model_size", "parameter_count", "model/num_parameters", "N"),
     "tokens": ("n_tokens", "num_tokens", "train_tokens", "training_tokens", "total_tokens", "tokens_seen",
@@ -33,7 +33,8 @@ _ALIASES = {
     "state": ("status",),
 }  # fmt: skip
 # In a log a plain "loss" is the training's, of one batch: what was validated comes first.
-_LOSSES_OF_LOGS = (*_ALIASES["loss"], "loss", "train_loss", "train/loss", "training_loss")
+TRAINING_LOSSES = ("loss", "train_loss", "train/loss", "training_loss")
+_LOSSES_OF_LOGS = (*ALIASES["loss"], *TRAINING_LOSSES)
 _PREFIXES = ("", "summary.", "config.", "run.")
 _FORMULA = re.compile(r"[`*]|\s[-+/]\s")
 # What quality control reads: a column that merely has such a name must not stop a fit.
@@ -68,9 +69,9 @@ def name_columns(log: Log, mapping: ColumnMap) -> tuple[dict[str, str], list[str
     for ours in REQUIRED:
         if ours not in found and ours not in mapping.values:
             tried = f" ({mapping.file} names {', '.join(mapping.columns[ours])})" if ours in mapping.columns else ""
-            raise InputError(
-                f"{log.source}: no column for {ours} among {_listed(names)}{tried}: name it with --columns {ours}=COL"
-            )
+            remedies = [note for note in log.notes if f"--columns {ours}=" in note]
+            remedy = "; ".join(remedies) or f"name it with --columns {ours}=COL"
+            raise InputError(f"{log.source}: no column for {ours} among {_listed(names)}{tried}: {remedy}")
     return found, notes
 
 
@@ -93,11 +94,15 @@ def _existing(ours: str, theirs: str, names: Sequence[str], source: str) -> str:
 
 def _is_there(theirs: str, names: Sequence[str]) -> bool:
     """Whether it is a column, or a formula whose columns are all there."""
+    return all(name in names for name in columns_in(theirs, names))
+
+
+def columns_in(theirs: str, names: Sequence[str]) -> list[str]:
+    """The columns of `names` that `theirs` is made of: itself, or those of a formula, which need not be there."""
     if theirs in names or not _FORMULA.search(theirs):
-        return theirs in names
-    quoted = re.findall(r"`([^`]*)`", theirs)
-    bare = re.findall(r"[A-Za-z_]\w*", re.sub(r"`[^`]*`|\b\d[\d.]*(?:[eE][+-]?\d+)?", " ", theirs))
-    return all(name in names for name in (*quoted, *bare))
+        return [theirs]
+    bare = re.sub(r"`[^`]*`|\b\d[\d.]*(?:[eE][+-]?\d+)?", " ", theirs)
+    return [*re.findall(r"`([^`]*)`", theirs), *re.findall(r"[A-Za-z_]\w*", bare)]
 
 
 def _guess(ours: str, names: Sequence[str], logged: bool) -> str | None:
@@ -106,7 +111,7 @@ def _guess(ours: str, names: Sequence[str], logged: bool) -> str | None:
     plain: dict[str, str] = {}
     for name in names:
         plain.setdefault(_plain(name), name)
-    aliases = _LOSSES_OF_LOGS if logged and ours == "loss" else (ours, *_ALIASES.get(ours, ()))
+    aliases = _LOSSES_OF_LOGS if logged and ours == "loss" else (ours, *ALIASES.get(ours, ()))
     for alias in aliases:
         # Single letters are meant as capitals; but "l" or "c" as such is taken too when nothing else is there.
         for prefix in _PREFIXES if logged else ("",):

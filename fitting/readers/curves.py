@@ -2,126 +2,103 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ..curves import CurveKind, CurveTable, curves_of
+from ..curves import CurveKind, CurveTable, curve_names, curves_of
 from ..errors import InputError
+from ..quality import flagged
 from ..runs import RunTable
-from . import load_runs
-from .sweep import PLAN_NAME, RECORD_NAME, read_sweep
+from . import column_map, require, run_frame
+from .history import history_points
+from .log import Log
+from .mapping import ColumnMap
+from .sources import read_log
+from .sweep_curves import NOTE, folder_points, own_points, thinning_note
+from .thinning import thinned
 
-CURVE_NAME = "curve.jsonl"
-# What a record counts per run and a point has its share of.
-_PER_RUN = "flops"
-# What a record says of the run's end, and a point of its middle must not.
-_OF_THE_END = ("loss_se", "bits_per_byte", "validation_tokens", "unique_tokens", "epochs", "budget", "steps")
 
+def load_curves(
+    *sources: str | Path, columns: Mapping[str, str] | None = None, mapping: str | Path | None = None
+) -> CurveTable:
+    """The curves of all `sources`, which are those of `load_runs`, in one table.
 
-def load_curves(*sources: str | Path, columns: Mapping[str, str] | None = None) -> CurveTable:
-    """The curves of all `sources` in one table: sweep folders, or files as `load_runs` reads them.
+    Of our own sweeps these are the logged training losses (curve.jsonl, or its mirror in W&B): means over the steps
+    since the row before, so each is placed at the middle of its tokens. On data not yet repeated they estimate the
+    test loss; what lies beyond the first epoch, and the warm-up, is flagged. The validation losses at the runs' ends
+    are `curves_of(load_runs(folder))`. Of W&B and Trainer logs they are the full histories: the loss that the run's
+    end is read from, or the training's where that was logged at the end alone. Of tables, rows as they are.
 
-    Of a sweep folder these are the logged training losses (curve.jsonl): means over the steps since the row before,
-    so each is placed at the middle of its tokens. On data not yet repeated they estimate the test loss; what lies
-    beyond the first epoch, and the warm-up, is flagged. The validation losses at the runs' ends are
-    `curves_of(load_runs(folder))`. Raises InputError, one line, for a source that cannot be used.
+    Curves of more than 128 points are averaged to that many, even in ln tokens, which the notes say. `columns` and
+    `mapping` are those of `load_runs`. Raises InputError, one line, for a source that cannot be used.
     """
-    folders = [(Path(source) / PLAN_NAME).is_file() for source in sources]
-    if not any(folders):
-        return curves_of(load_runs(*sources, columns=columns))
-    if not all(folders):
-        raise InputError("sweep folders and files together: their losses are of different kinds; fit them one by one")
-    parts = [_sweep_curves(Path(source)) for source in sources]
+    names = column_map(columns, mapping)
+    logs = [read_log(source) for source in require(sources)]
+    if len({log.ours for log in logs}) > 1:
+        raise InputError(
+            "our own sweeps and logs of others together: their losses are of different kinds; fit them one by one"
+        )
+    parts = [_curves(log, names) for log in logs]
     if len(parts) == 1:
         return parts[0]
+    if len({part.kind for part in parts}) > 1:
+        raise InputError(
+            "checkpoints of runs and run ends together: their losses are of different kinds; fit them one by one"
+        )
     frames = [
         part.table.frame.assign(
-            run=[f"{source}:{run}" for run in part.table.frame["run"]],
-            curve=[f"{source}:{curve}" for curve in part.table.frame["curve"]],
+            **{name: _apart(pd.Series(part.table.frame[name]), log.source) for name in ("run", "curve")}
         )
-        for source, part in zip(sources, parts, strict=True)
+        for log, part in zip(logs, parts, strict=True)
     ]
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
-    table = replace(parts[0].table, frame=pd.concat(frames, ignore_index=True), notes=notes)
-    return CurveTable(table, CurveKind.CHECKPOINTS)
+    return replace(parts[0], table=RunTable(pd.concat(frames, ignore_index=True), notes))
 
 
-def _sweep_curves(folder: Path) -> CurveTable:
-    if not (folder / PLAN_NAME).is_file():
-        raise InputError(f"{folder}: a folder without {PLAN_NAME} is no sweep; name one, or a table of checkpoints")
-    records, notes = read_sweep(folder)
-    rows: list[dict[str, Any]] = []
-    missing = 0
-    for record in records.to_dict("records"):
-        points = _points(folder / record["run"])
-        missing += not points
-        rows += _rows({str(name): value for name, value in record.items()}, points, folder)
+def _apart(names: pd.Series, source: str) -> np.ndarray:
+    """A run of one source is another run than its namesake of the next."""
+    codes, known = pd.factorize(names)
+    return np.array([f"{source}:{name}" for name in known], dtype=object)[codes]
+
+
+def _curves(log: Log, names: ColumnMap) -> CurveTable:
+    if log.history is None and not log.ours:
+        return _of_rows(log, names)
+    points, notes = _own(log, names) if log.ours else history_points(log, names)
+    if points.empty:
+        raise InputError(f"{log.source}: {log.kind} without a history: there are no curves in it")
+    return CurveTable(RunTable(points, tuple(notes)), CurveKind.CHECKPOINTS)
+
+
+def _own(log: Log, names: ColumnMap) -> tuple[pd.DataFrame, list[str]]:
+    if log.history is None:
+        frame, notes = run_frame(log, names)
+        points, more = folder_points(Path(log.source), frame)
+        return points, [*notes, *more]
+    history = log.history().rename(columns={"train_loss": "loss"})
+    frame, notes = run_frame(log, names)  # after the history, which may flag a run
+    missing = [name for name in ("step", "tokens", "loss") if name not in history]
     if missing:
-        notes.append(f"{missing} of {len(records)} recorded runs have no {CURVE_NAME}")
-    if not rows:
-        raise InputError(f"{folder}: no run has a {CURVE_NAME}: curves are written while training, by `sweep`")
-    notes.append(
-        "losses are the training's own, means between logged steps, placed at the middle of their tokens; data not yet "
-        "repeated make them estimates of the test loss"
-    )
-    return CurveTable(RunTable(pd.DataFrame(rows), tuple(notes)), CurveKind.CHECKPOINTS)
+        raise InputError(f"{log.source}: the histories have no {', '.join(missing)}: were they logged by a sweep?")
+    logged = history.loc[history["loss"].notna() | history["tokens"].notna(), ["row", "step", "tokens", "loss"]]
+    points, dense = own_points(frame, logged.reset_index(drop=True))
+    points["source"] = frame["source"].to_numpy()[points.pop("row").to_numpy()]
+    return points, [*notes, *history.attrs.get("notes", ()), NOTE, *thinning_note(dense)]
 
 
-def _points(folder: Path) -> list[dict[str, Any]]:
-    """The logged rows of one run; empty where it logged none."""
-    path = folder / CURVE_NAME
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    points = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            point = json.loads(line)
-        except (ValueError, RecursionError):
-            point = None
-        if not isinstance(point, dict) or not {"step", "tokens", "loss"} <= set(point):
-            raise InputError(
-                f"{path}:{number}: no object with step, tokens and loss: remove the file or run the cell again"
-            )
-        points.append(point)
-    return points
-
-
-def _rows(record: dict[str, Any], points: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    run = record["run"]
-    total, steps = float(record["tokens"]), float(record.get("steps") or 0)
-    warmup = _warmup(folder / run / RECORD_NAME) * steps
-    unique = float(record.get("unique_tokens") or total)
-    kept = {name: value for name, value in record.items() if name not in _OF_THE_END}
-    counts = {name: value for name, value in record.items() if name.split("_")[0] == _PER_RUN}
-    rows, before = [], 0.0
-    for number, point in enumerate(points, start=1):
-        tokens = (before + float(point["tokens"])) / 2
-        before = float(point["tokens"])
-        flag = record["flag"]
-        if not flag and point["step"] <= warmup:
-            flag = "in the warm-up"
-        elif not flag and point["tokens"] > unique:
-            flag = "repeats data: a training loss there is no estimate of the test loss"
-        share = {name: value * tokens / total for name, value in counts.items()} if total else {}
-        rows.append(
-            kept
-            | share
-            | {"curve": run, "step": point["step"], "tokens": tokens, "loss": point["loss"], "flag": flag}
-            | {"source": str(folder / run / CURVE_NAME), "source_line": number}
-        )
-    return rows
-
-
-def _warmup(path: Path) -> float:
-    """The fraction of a run's steps in which its rate rises, 0 where its record does not say."""
-    schedule = json.loads(path.read_text(encoding="utf-8")).get("config", {}).get("recipe", {}).get("schedule", {})
-    return float(schedule.get("warmup", 0.0))
+def _of_rows(log: Log, names: ColumnMap) -> CurveTable:
+    """The rows of a table that names its runs, thinned; else the run ends of each size."""
+    frame, notes = run_frame(log, names)
+    frame, more = flagged(frame)
+    table = RunTable(frame, (*notes, *more))
+    del frame  # ten million rows are a gigabyte
+    curve, kind = curve_names(table)
+    if kind is not CurveKind.CHECKPOINTS:
+        return curves_of(table)
+    code, flag = (pd.factorize(column)[0].astype(np.int32) for column in (curve, table.frame["flag"]))
+    short, dense = thinned(table.frame.assign(curve=pd.Series(curve, dtype=object)), code, flag)
+    return CurveTable(RunTable(short, (*table.notes, *thinning_note(dense))), kind)

@@ -31,7 +31,8 @@ def read_file(path: Path) -> pd.DataFrame:
             raise InputError(f"{path}: the file is empty")
         frame = reader(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        reason = " ".join(str(error.strerror or error).split())[:160]
+        raise InputError(f"{path}: cannot be read: {reason}") from error
     if frame.empty:
         raise InputError(f"{path}: no rows below the header ({', '.join(map(str, frame.columns)) or 'no columns'})")
     return frame
@@ -62,37 +63,45 @@ def _parse_separated(path: Path, text: str, separator: str) -> pd.DataFrame:
     rows: list[list[str]] = []
     lines: list[int] = []
     header: list[str] | None = None
+    torn = ""
     try:
         for row in reader:
-            if not any(cell.strip() for cell in row):
+            if not any(map(str.strip, row)):
                 continue
             if header is None:
                 header = [cell.strip() for cell in row]
                 continue
             if len(row) != len(header):
-                raise InputError(
-                    f"{path}:{reader.line_num}: {len(row)} cells where the header has {len(header)}: quote cells that "
-                    "hold the separator"
-                )
-            rows.append([cell.strip() for cell in row])
+                if len(row) > len(header) or text.endswith("\n") or next(reader, None) is not None:
+                    raise InputError(
+                        f"{path}:{reader.line_num}: {len(row)} cells where the header has {len(header)}: quote cells "
+                        "that hold the separator"
+                    )
+                torn = f"torn: the file ends after {len(row)} of {len(header)} cells"
+                row += [""] * (len(header) - len(row))
+            rows.append(row)
             lines.append(reader.line_num)
     except csv.Error as error:
         raise InputError(f"{path}:{reader.line_num}: {error}") from error
     assert header is not None  # the text is not blank
-    frame = pd.DataFrame(rows, columns=pd.Index(header), dtype=object)
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise InputError(f"{path}: column {repeated[0]!r} occurs twice: name each column once")
-    typed = pd.DataFrame({name: _typed(pd.Series(frame[name])) for name in frame})
-    return _with_source(typed, path, lines)
+    repeated = next((name for name in header if header.count(name) > 1), None)
+    if repeated is not None:
+        raise InputError(f"{path}: column {repeated!r} occurs twice: name each column once")
+    cells = zip(*rows, strict=True) if rows else ((),) * len(header)
+    frame = pd.DataFrame({name: _typed(list(values)) for name, values in zip(header, cells, strict=True)})
+    return _with_source(_flag_last(frame, torn), path, lines)
 
 
 _MISSING = {"", "na", "n/a", "nan", "none", "null", "-nan", "<na>"}
 _TRUTH = {"true": True, "false": False}
 
 
-def _typed(column: pd.Series) -> pd.Series:
+def _typed(cells: list[str]) -> pd.Series:
     """A column of texts as numbers or truths where all of it is that; else the texts, None where missing."""
+    try:
+        return pd.Series(pd.to_numeric(np.array(cells, dtype=object)))
+    except (ValueError, TypeError):
+        column = pd.Series([cell.strip() for cell in cells], dtype=object)
     missing = column.str.casefold().isin(_MISSING)
     known = pd.Series(column.loc[~missing])
     if known.empty:
@@ -107,37 +116,58 @@ def _typed(column: pd.Series) -> pd.Series:
 
 def _json(path: Path) -> pd.DataFrame:
     try:
-        data = json.loads(_text_of(path))
+        data = json.loads(_text_of(path), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from error
     if isinstance(data, dict) and all(isinstance(value, list) for value in data.values()) and data:
         if len({len(value) for value in data.values()}) != 1:
             raise InputError(f"{path}: the columns have different lengths: give every column one value a run")
-        return _with_source(pd.DataFrame(data), path, range(1, len(next(iter(data.values()))) + 1))
+        data = [dict(zip(data, values, strict=True)) for values in zip(*data.values(), strict=True)]
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         raise InputError(f'{path}: neither a list of runs nor an object of columns: write [{{"n_params": ...}}, ...]')
     return _records(data, path, list(range(1, len(data) + 1)))
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; json itself would keep the last of two equal keys and say nothing."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+    return row
+
+
 def _jsonl(path: Path) -> pd.DataFrame:
     rows, lines = [], []
-    for number, line in enumerate(_text_of(path).split("\n"), start=1):
+    texts = _text_of(path).split("\n")
+    torn = ""
+    for number, line in enumerate(texts, start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_unique)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}:{number}: not JSON: {error}") from error
+            if number < len(texts) or not rows:
+                raise InputError(f"{path}:{number}: not JSON: {error}") from error
+            row, torn = {}, f"torn: the file ends after {len(line)} characters of this line"
         if not isinstance(row, dict):
             raise InputError(f"{path}:{number}: {line.strip()[:40]!r} is no object: write one run a line")
         rows.append(row)
         lines.append(number)
-    return _records(rows, path, lines)
+    return _records(rows, path, lines, torn)
 
 
-def _records(rows: list[dict[str, Any]], path: Path, lines: list[int]) -> pd.DataFrame:
+def _records(rows: list[dict[str, Any]], path: Path, lines: list[int], torn: str = "") -> pd.DataFrame:
     flat = [_flat(row) for row in rows]
-    return _with_source(pd.DataFrame(flat), path, lines)
+    return _with_source(_flag_last(pd.DataFrame(flat), torn), path, lines)
+
+
+def _flag_last(frame: pd.DataFrame, torn: str) -> pd.DataFrame:
+    """A killed writer leaves half a line: its row stays, with the reason why it is not fitted."""
+    if not torn:
+        return frame
+    flags = frame["flag"].astype(object) if "flag" in frame else pd.Series("", index=frame.index, dtype=object)
+    return frame.assign(flag=[*flags.iloc[:-1], torn])
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
@@ -152,11 +182,16 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_scalar(value: Any) -> bool:
-    return not isinstance(value, (dict, list))
+    return not isinstance(value, (dict, list, np.ndarray))
+
+
+def _first_of(column: pd.Series) -> Any:
+    return next((value for value in column if value is not None), None) if column.dtype == object else None
 
 
 def _parquet(path: Path) -> pd.DataFrame:
     frame = read_parquet(path)
+    frame = frame.drop(columns=[name for name in frame if not _is_scalar(_first_of(frame[name]))])
     return _with_source(frame, path, np.arange(1, len(frame) + 1))
 
 

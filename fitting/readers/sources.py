@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
@@ -40,9 +41,12 @@ def _read_folder(folder: Path) -> Log:
     from .trainer import read_trainer, trainer_states
     from .wandb_files import read_offline, wandb_files
 
-    if logs := wandb_files(folder):
-        return read_offline(folder, logs)
-    if states := trainer_states(folder):
+    logs, states = wandb_files(folder), trainer_states(folder)
+    if logs:
+        log = read_offline(folder, logs)
+        aside = (f"{folder}: {len(states)} trainer_state.json there are left aside: name their folders to read those",)
+        return replace(log, notes=(*log.notes, *aside)) if states else log
+    if states:
         return read_trainer(folder, states)
     raise InputError(f"{folder}: holds no {PLAN_NAME}, .wandb file or trainer_state.json; a source is {KINDS}")
 

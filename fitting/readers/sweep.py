@@ -100,6 +100,7 @@ def _row(record: dict[str, Any], planned: str | None, path: Path) -> dict[str, A
     corpus = record.get("corpus")
     if isinstance(corpus, dict) and isinstance(corpus.get("fingerprint"), str):
         row["corpus"] = corpus["fingerprint"]  # which covers the tokenizer and the split
+    row["warmup"] = _warmup(record)
     flops = record.get("flops")
     if not isinstance(flops, dict) or not flops:
         raise InputError(f"{path}: flops is no object of named counts: remove it and run its cell again")
@@ -109,6 +110,14 @@ def _row(record: dict[str, Any], planned: str | None, path: Path) -> dict[str, A
         raise InputError(f"{path}: planned_flops {planned!r} is none of its counts: {', '.join(flops)}")
     row["flops"] = flops[planned]
     return row
+
+
+def _warmup(record: Mapping[str, Any]) -> float:
+    """The fraction of the run's steps in which its rate rises, 0 where the record does not say."""
+    found: Any = record.get("config")
+    for name in ("recipe", "schedule", "warmup"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return float(found) if isinstance(found, (int, float)) else 0.0
 
 
 def own_row(
@@ -124,7 +133,7 @@ def own_row(
         return None
     if version != SCHEMA_VERSION:
         raise InputError(f"{place}: {MARK} {version!r}, this version reads {SCHEMA_VERSION}")
-    record = {key: value for key, value in {**config, **summary}.items() if not key.startswith("_")}
+    record = {key: value for key, value in {**config, **summary}.items() if key != MARK and not key.startswith("_")}
     if "status" not in summary:
         record |= {"status": "unfinished", "reason": flag, "loss": None}
     return _row(record, None, Path(place)) | {"run": str(config.get("run_id", run))}

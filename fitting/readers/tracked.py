@@ -15,6 +15,8 @@ from .log import Log
 from .sweep import own_row
 
 _FIT = "fit"  # the job_type of what is no training run
+# The training's own step, best first, where the tracker's only counts calls of log, as under Trainer and Lightning.
+_GLOBAL_STEPS = ("trainer/global_step", "train/global_step", "global_step", "logged.step")
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class TrackedRun:
     """One run: `source` is its file or address, `flag` why it is not to be fitted ("" for nothing).
 
     `facts` is what the tracker knows of it (name, group, job_type, tags, state). `history` has a row a step: `step`
-    and a float column a key, NaN where not logged; None where it was not read.
+    and a float column a key, NaN where not logged; None where it was not read. `ends` has the last value of each key,
+    which may be a NaN that was logged; without it the last number in `history` is taken.
     """
 
     id: str
@@ -32,6 +35,7 @@ class TrackedRun:
     summary: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     history: pd.DataFrame | None = None
+    ends: Mapping[str, float] | None = None
 
 
 def log_of(
@@ -52,9 +56,11 @@ def log_of(
     if not training:
         raise InputError(f"{source}: no training run among {len(runs)} runs")
     own = [own_row(run.id, run.config, run.summary, run.source, run.flag) for run in training]
-    if all(row is not None for row in own):
-        order = sorted(range(len(own)), key=lambda i: _plan_order(own[i] or {}))
-        rows, training, ours = [own[i] or {} for i in order], [training[i] for i in order], True
+    told = [row for row, run in zip(own, training, strict=True) if run.config]  # a torn log may tell nothing
+    if told and all(row is not None for row in told):
+        all_rows = [row or _known(run) for row, run in zip(own, training, strict=True)]
+        order = sorted(range(len(own)), key=lambda i: _plan_order(all_rows[i]))
+        rows, training, ours = [all_rows[i] for i in order], [training[i] for i in order], True
     else:
         rows, ours = [_row(run) for run in training], False
     frame = pd.DataFrame(rows)
@@ -82,17 +88,23 @@ def _plan_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return (row.get("budget", math.inf), row.get("n_params", math.inf), row.get("seed", 0), row["run"])
 
 
+def _known(run: TrackedRun) -> dict[str, Any]:
+    return {"run": run.id, "source": run.source, "flag": run.flag}
+
+
 def _row(run: TrackedRun) -> dict[str, Any]:
-    known = {"run": run.id, "source": run.source, "flag": run.flag}
-    ends = {} if run.history is None else _ends(run.history)
+    known = _known(run)
     named = flat(run.config, "config.") | flat(run.summary, "summary.") | flat(run.facts, "run.")
-    return named | {key: value for key, value in ends.items() if key not in known} | known
+    return named | {key: value for key, value in _ends(run).items() if key not in known} | known
 
 
-def _ends(history: pd.DataFrame) -> dict[str, float]:
-    """The last value of each key."""
-    last = history.ffill().iloc[-1] if len(history) else pd.Series(dtype=float)
-    return {str(key): float(value) for key, value in last.items()}
+def _ends(run: TrackedRun) -> dict[str, float]:
+    """The last value of each key; `step` is the training's where that was logged."""
+    if run.history is None or run.history.empty:
+        return {}
+    ends = {str(key): float(value) for key, value in run.history.ffill().iloc[-1].items()} | dict(run.ends or {})
+    step = next((ends[key] for key in _GLOBAL_STEPS if key in ends), ends["step"])
+    return ends | {"step": step}
 
 
 def _lowest(history: pd.DataFrame | None) -> dict[str, float]:

@@ -81,7 +81,8 @@ def test_a_file_with_a_source_column_of_its_own_keeps_it(tmp_path):
 
 
 def test_several_sources_are_one_table_with_their_runs_apart(tmp_path):
-    one, two = write(tmp_path / "one.csv"), write(tmp_path / "two.jsonl")
+    others = [row | {"final_loss": row["final_loss"] + 0.01} for row in ROWS]
+    one, two = write(tmp_path / "one.csv"), write(tmp_path / "two.jsonl", others)
     table = load_runs(one, two)
     assert len(table.fitted) == 6
     assert len(set(table.fitted["run"])) == 6

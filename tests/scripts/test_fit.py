@@ -83,3 +83,55 @@ def test_compare_takes_a_fit_a_folder_or_a_table(command: Callable[..., Any], ru
     assert max(map(len, outputs[0].out.splitlines())) <= 100
     every = command("compare", runs, "--all", "--json", "-")
     assert len(json.loads(every.out)["sections"][0]["rows"]) > 10
+
+
+def test_a_mapping_file_names_the_columns_and_flags_are_told_with_their_place(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    rows = ["size,steps,bpb,finished"]
+    law = ChinchillaLaw(1.69, 406.4, 410.7, 0.34, 0.28)
+    for n in (1e7, 3e7, 1e8, 3e8):
+        rows += [f"{n / 1e6:g}M,{d / 1e4:g},{float(law.loss(n, d))},yes" for d in (1e9, 3e9, 1e10, 3e10)]
+    path, mapping = tmp_path / "theirs.csv", tmp_path / "theirs.yaml"
+    path.write_text("\n".join([*rows, "10M,100,nan,no"]) + "\n")
+    mapping.write_text("columns: {n_params: [params_total, size], tokens: 'steps * 1e4', loss: bpb}\n")
+    words = ("fit", path, "--method", "parametric", "--resamples", 0)
+    done = command(*words, "--mapping", mapping)
+    assert done.status == 0
+    assert "alpha 0.34 " in done.out
+    assert f"note: {path}: a CSV table, 17 rows" in done.out
+    assert f"  excluded row 17 ({path}:18): loss is nan" in done.out
+    wrong = command(*words, "--mapping", mapping, "--columns", "loss=finished")
+    assert (wrong.status, wrong.err.count("\n")) == (2, 1)
+    assert "'finished' holds 'yes'" in wrong.err
+
+
+def checkpoints(path: Path, law: ChinchillaLaw) -> Path:
+    rows = ["run,params,tokens,loss,phase"]
+    for i in range(12):
+        n = 1e9 * 200 ** (i / 11)
+        for j in range(60):
+            d = 4e21 / 6 / n * 100 ** (j / 59 - 1)
+            rows.append(f"run{i},{n},{d},{float(law.loss(n, d))},hot")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_curves_are_fitted_at_flops_and_by_their_ends(command: Callable[..., Any], tmp_path: Path) -> None:
+    path = checkpoints(tmp_path / "curves.csv", ChinchillaLaw(1.69, 406.4, 410.7, 0.31, 0.31))
+    done = command("fit", path, "--at-flops", "3e20,6e20,1.2e21,2400e18", "--json", "-", "--resamples", 0)
+    report = json.loads(done.out)
+    assert report["fits"]["isoflop"]["params_exponent"]["value"] == pytest.approx(0.5, abs=0.01)
+    assert [minimum["budget"] for minimum in report["fits"]["isoflop"]["minima"]] == [3e20, 6e20, 1.2e21, 2.4e21]
+    assert any("12 of 12 curves smoothed" in note for note in report["notes"])
+    ends = command("fit", path, "--ends", "--method", "parametric", "--json", "-", "--resamples", 0)
+    assert json.loads(ends.out)["n_runs"] == 12
+    for words, says in (
+        (("--at-flops", "1e20,x"), "'x' is no number of FLOPs"),
+        (("--at-flops", "1e9"), "no curve has points to both sides"),
+        (("--at-flops", "1e21", "--curves"), "leave --curves and --ends out"),
+        (("--mapping", tmp_path / "nowhere.yaml"), "cannot be read"),
+    ):
+        wrong = command("fit", path, *words)
+        assert (wrong.status, wrong.err.count("\n")) == (2, 1)
+        assert says in wrong.err

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...fitting.cache import cache_folder
 from ...fitting.errors import InputError
 from ...fitting.jsonio import write_json_atomic
 from ..config import Data
@@ -40,12 +41,6 @@ class Corpus:
     info: CorpusInfo
     train: NDArray[np.uint8]
     validation: NDArray[np.uint8]
-
-
-def cache_folder() -> Path:
-    """ISOFLOP_CACHE, or isoflop/ in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isoflop"
-    return Path(os.environ.get("ISOFLOP_CACHE") or default)
 
 
 def prepare_corpus(data: Data) -> Corpus:

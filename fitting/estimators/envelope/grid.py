@@ -57,34 +57,45 @@ def make_grid(
 
     Raises FitError where nowhere three sizes cover one FLOP value.
     """
-    frame = table.fitted
-    whole = table.kind is CurveKind.CHECKPOINTS
-    pieces = []
-    for _, part in frame.groupby("curve"):
-        rows = pd.DataFrame(part)
-        if whole:
-            rows = rows.loc[rows["tokens"] > skip * rows["tokens"].max() * (1 + 1e-9)]
-        if len(rows) and len((piece := _Piece.of(rows, whole)).log_flops) >= 2:
-            pieces.append(piece)
-    # By what they hold, not by name: the order decides which draw of a resample goes to which run.
-    pieces.sort(key=lambda piece: (piece.log_n, piece.end, tuple(piece.loss)))
-    if not pieces:
-        raise FitError("no curve has two points after its start: log more often, or lower `skip`")
+    pieces = _pieces(table, skip)
     log_flops = _axis(pieces, flop_points)
-    smoothed = 0
-    curves = []
-    for piece in pieces:
-        dense = whole and smoothing > 0 and len(piece.log_flops) >= DENSE_POINTS
-        smoothed += dense
-        curves.append(piece.on_grid(log_flops, smoothing if dense else 0.0, whole))
-    notes = [f"{smoothed} of {len(pieces)} curves smoothed by local lines within +-{smoothing:g} in ln tokens"]
-    if whole:
-        notes.append(f"the first {skip:.0%} of each run's tokens are left out")
+    curves, notes = _read_at(pieces, log_flops, smoothing, skip, table.kind)
     if hull:
         kept = _on_hull(log_flops, curves)
         notes.append(f"{len(kept)} of {len(curves)} curves touch the lower convex hull of ln loss in ln C")
         curves = kept
     return _merged(log_flops, curves, averaged=table.decaying is False), tuple(notes)
+
+
+def curves_at(table: CurveTable, log_flops: Array, *, smoothing: float, skip: float) -> tuple[list[Curve], list[str]]:
+    """The curves of `table` at the given values of ln C, each NaN where it has no points to either side; and notes."""
+    return _read_at(_pieces(table, skip), log_flops, smoothing, skip, table.kind)
+
+
+def _pieces(table: CurveTable, skip: float) -> list[_Piece]:
+    """What is left of each curve after its start. Raises FitError where no curve keeps two points."""
+    whole = table.kind is CurveKind.CHECKPOINTS
+    pieces = []
+    for _, part in table.fitted.groupby("curve"):
+        rows = pd.DataFrame(part)
+        if whole:
+            rows = rows.loc[rows["tokens"] > skip * rows["tokens"].max() * (1 + 1e-9)]
+        if len(rows) and len((piece := _Piece.of(rows, whole)).log_flops) >= 2:
+            pieces.append(piece)
+    if not pieces:
+        raise FitError("no curve has two points after its start: log more often, or lower `skip`")
+    # By what they hold, not by name: the order decides which draw of a resample goes to which run.
+    return sorted(pieces, key=lambda piece: (piece.log_n, piece.end, tuple(piece.loss)))
+
+
+def _read_at(
+    pieces: list[_Piece], log_flops: Array, smoothing: float, skip: float, kind: CurveKind
+) -> tuple[list[Curve], list[str]]:
+    whole = kind is CurveKind.CHECKPOINTS
+    dense = [whole and smoothing > 0 and len(piece.log_flops) >= DENSE_POINTS for piece in pieces]
+    curves = [piece.on_grid(log_flops, smoothing if d else 0.0, whole) for piece, d in zip(pieces, dense, strict=True)]
+    notes = [f"{sum(dense)} of {len(pieces)} curves smoothed by local lines within +-{smoothing:g} in ln tokens"]
+    return curves, [*notes, *([f"the first {skip:.0%} of each run's tokens are left out"] if whole else [])]
 
 
 @dataclass(frozen=True)

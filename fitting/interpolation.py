@@ -1,0 +1,62 @@
+"""Runs at chosen amounts of compute, read off their curves: isoFLOP rows from training logs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from .curves import CurveKind, CurveTable
+from .errors import InputError
+from .estimators.envelope.grid import curves_at
+from .runs import FLOPS_COLUMNS, PARAMS_COLUMNS, RunTable
+
+SMOOTHING = 0.2  # in ln tokens, as for approach 1
+SKIP = 0.05  # of a run's tokens: its start
+
+
+def runs_at(curves: CurveTable, flops: ArrayLike, *, smoothing: float = SMOOTHING, skip: float = SKIP) -> RunTable:
+    """A row for each curve and each value of `flops` (training FLOPs) that lies between its points.
+
+    Curves of 20 checkpoints or more are smoothed by local lines within `smoothing` in ln tokens (0: not), others are
+    interpolated by cubics in ln C; the first `skip` of each run's tokens are left out; nothing is extrapolated
+    (Hoffmann 2022, section 3.1, reads its isoFLOP profiles so; Porian 2024 likewise). `budget` and `flops` of a row
+    are the value asked for, `tokens` those that the curve had seen by then. A curve of a decaying schedule lies above
+    a run that ends there: such rows say so in `phase` ("hot") and the notes.
+
+    Raises InputError for a value that is no positive number or that no curve covers, FitError where no curve has two
+    points after its start.
+    """
+    wanted = np.unique(np.asarray(flops, dtype=float))
+    if not len(wanted) or not (np.isfinite(wanted) & (wanted > 0)).all():
+        raise InputError(f"--at-flops {flops}: give positive numbers of training FLOPs")
+    read, notes = curves_at(curves, np.log(wanted), smoothing=smoothing, skip=skip)
+    ends = curves.fitted.sort_values("tokens").drop_duplicates("curve", keep="last").set_index("curve")
+    rows = [
+        _row(pd.Series(ends.loc[curve.name]), curve.name, float(c), float(np.exp(log_d)), float(loss))
+        for curve in read
+        for c, log_d, loss in zip(wanted, curve.log_d, curve.loss, strict=True)
+        if np.isfinite(loss)
+    ]
+    covered = {row["budget"] for row in rows}
+    for value in wanted:
+        if value not in covered:
+            low, high = curves.fitted["flops"].min(), curves.fitted["flops"].max()
+            raise InputError(
+                f"--at-flops {value:g}: no curve has points to both sides of it; they span {low:.3g} to {high:.3g}"
+            )
+    frame = pd.DataFrame(rows).sort_values(["budget", "n_params"], ignore_index=True)
+    said = f"{len(frame)} rows read off {len(read)} curves at {', '.join(f'{value:g}' for value in wanted)} FLOPs"
+    if curves.kind is CurveKind.CHECKPOINTS and curves.decaying is not False:
+        frame["phase"] = "hot"
+        said += "; losses in the middle of a decaying schedule lie above those of runs that end there"
+    return RunTable(frame, (*curves.notes, said, *notes))
+
+
+def _row(end: pd.Series, name: str, flops: float, tokens: float, loss: float) -> dict[str, object]:
+    """Any count of FLOPs grows as the tokens, so at this point each has the share of its end that `flops` has."""
+    share = flops / float(np.asarray(end["flops"]))
+    counts = {column: end[column] * share for column in FLOPS_COLUMNS if column in end}
+    sizes = {column: end[column] for column in PARAMS_COLUMNS if column in end}
+    known = {column: end[column] for column in ("source", "seed", "phase") if column in end}
+    return known | sizes | counts | {"run": name, "flops": flops, "budget": flops, "tokens": tokens, "loss": loss}
