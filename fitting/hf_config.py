@@ -74,12 +74,14 @@ def model_of_config(config: Mapping[str, Any]) -> ConfigModel:
     count = _FAMILIES.get(kind) if isinstance(kind, str) else None
     if count is None:
         raise InputError(f"model_type {kind!r} is none that can be counted ({', '.join(_FAMILIES)})")
-    heads = [name for name in config.get("architectures") or [] if not str(name).endswith(_LANGUAGE_MODELS)]
+    named = config.get("architectures")
+    heads = [name for name in (named if isinstance(named, list) else []) if not str(name).endswith(_LANGUAGE_MODELS)]
     if heads:
         raise InputError(f"architectures: {heads[0]!r} is no causal language model")
     return count(config)
 
 
+_MOST = 10**9  # no width, depth or vocabulary is more
 _LANGUAGE_MODELS = ("ForCausalLM", "LMHeadModel")
 
 
@@ -213,7 +215,7 @@ def _count(config: Mapping[str, Any], key: str, default: int | None = None) -> i
     value = config.get(key)
     if value is None and default is not None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < _MOST:
         raise InputError(f"{key} is missing" if value is None else f"{key}: {value!r} is no count")
     return value
 

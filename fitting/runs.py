@@ -197,7 +197,7 @@ def _completed(given: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         frame[name] = _text(pd.Series(frame[name]))
     flags = _number_flags(frame)
     if "flag" in frame:
-        own = _text(pd.Series(frame["flag"]))
+        own = _flags(pd.Series(frame["flag"]))
         flags = own.where(own != "", flags)
     frame["flag"] = flags.astype(object)
     return frame, notes
@@ -218,15 +218,16 @@ def numbers_of(frame: pd.DataFrame, name: str, counts: str = "") -> pd.Series:
         if None in read:
             row = read.index(None)
             place = places(frame.iloc[[row]])[0] or f"row {row + 1}"
-            value = repr(column.iloc[row])[:80]
+            value = column.iloc[row]
+            value = repr(value.item() if isinstance(value, np.generic) else value)[:80]
             raise InputError(f"{place}: column {name!r} holds {value}, which is no number") from error
         return pd.Series(read, index=column.index, dtype=float)
 
 
 def places(frame: pd.DataFrame) -> list[str]:
     """Where each row of `frame` stands: its file, and the line there where it is known."""
-    # `source_file` is where the readers put a row's file when the table has a `source` column of its own.
-    files = frame.get("source_file", frame.get("source"))
+    # `source_path` is where the readers put a row's file when the table has a `source` column of its own.
+    files = frame.get("source_path", frame.get("source"))
     if files is None:
         return [""] * len(frame)
     lines = frame["source_line"] if "source_line" in frame else [None] * len(frame)
@@ -253,6 +254,15 @@ def _number(value: Any, count: bool) -> float | None:
         return None if isinstance(value, (bool, np.bool_)) else float(value)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _flags(column: pd.Series) -> pd.Series:
+    """Reasons in one line each; of a column of truths, true is one."""
+    if pd.api.types.is_bool_dtype(column):
+        return pd.Series(np.where(column, "flagged in its source", ""), index=column.index, dtype=object)
+    texts = _text(column)
+    odd = {text: " ".join(text.split()) for text in texts.drop_duplicates() if text != " ".join(text.split())}
+    return texts.replace(odd) if odd else texts
 
 
 def _text(column: pd.Series) -> pd.Series:

@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "train single cells of a planned sweep",
     "fit": "fit scaling laws to a sweep, or to runs you already have",
     "compare": "hold a fit beside published estimates, convention by convention",
+    "sync_wandb": "upload a sweep to W&B that was mirrored offline",
     "bench": "measure the ratios the README quotes",
 }
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -31,7 +32,11 @@ Overrides = Annotated[
 ]
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE...", help="Sweep folders, or CSV, TSV, JSONL, JSON and Parquet files."),
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Sweep folders; CSV, TSV, JSONL, JSON, Parquet files; wandb:ENTITY/PROJECT; .wandb files or folders of "
+        "them; trainer_state.json, output folders of Trainer; hf:DATASET.",
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 

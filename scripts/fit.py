@@ -235,12 +235,11 @@ def main(
     if curves and not options.asks("envelope"):
         raise InputError("--curves is for --method envelope, not for what --method names")
     check_writable(json_file, out)
-    named: dict[str, Any] = {"columns": mapping(columns), "mapping": mapping_file}
+    named: dict[str, Any] = {"columns": mapping(columns), "mapping": mapping_file, "keep_flagged": keep_flagged}
     if at_flops is not None:
         table = runs_at(_curves(source, where, named), budgets_in(at_flops))
     else:
-        table = load_runs(*source, ends=ends, **named)
-        table = table if where is None else table.where(where)
+        table = load_runs(*source, ends=ends, where=where, apart=group_by, **named)
     if group_by is not None:
         groups = [
             {"key": to_strict(key), **fit_group(part, table, options, source, f"{group_by} = {key}").to_json()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import sys
 from enum import StrEnum
@@ -19,7 +20,9 @@ from isoflop.scripts.progress import SweepProgress
 from isoflop.training.launch import Outcome, launch
 from isoflop.training.plan import Plan
 from isoflop.training.records import SweepFolder
-from isoflop.training.tracking import log_fit, will_be_offline
+from isoflop.training.tracking import mirror_rest
+from isoflop.training.tracking_fit import fit_is_mirrored, log_fit
+from isoflop.training.wandb_session import mode_of, server_trouble
 
 
 class Executor(StrEnum):
@@ -35,16 +38,24 @@ def train_what_is_left(plan: Plan, sweep: SweepFolder, retry_failed: bool) -> Ou
     if not to_do:
         print(f"all {len(plan.cells)} cells of {sweep.path} have a record already", file=sys.stderr)
         return Outcome()
-    if will_be_offline(plan.config):
-        print("wandb: not logged in (`wandb login`), so this sweep is mirrored offline", file=sys.stderr)
+    _ask_wandb(plan)
     # A batch system's SIGTERM is a Ctrl-C: workers checkpoint and leave.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with SweepProgress(plan, to_do) as progress:
         return launch(plan, sweep, to_do, progress)
 
 
-def fit_sweep(plan: Plan, sweep: SweepFolder, *, trained: bool) -> None:
-    """Fit what is there, write fit.json and the figures, mirror them where anything is new, print the tables."""
+def _ask_wandb(plan: Plan) -> None:
+    """Find out once whether W&B's server can be had; where not, the workers do not ask it again."""
+    if mode_of(plan.config) == "online" and (trouble := server_trouble()):
+        print(
+            f"wandb: {trouble}; this sweep is mirrored offline (upload it with `isoflop sync_wandb`)", file=sys.stderr
+        )
+        os.environ["WANDB_MODE"] = "offline"
+
+
+def fit_sweep(plan: Plan, sweep: SweepFolder, *, new: bool) -> None:
+    """Fit what is there, write fit.json and the figures, mirror them where anything is `new`, print the tables."""
     # Imported here: workers start a second or two earlier without.
     from isoflop.fitting.analysis import Options, analyse
     from isoflop.fitting.compare import compare_with_published
@@ -64,7 +75,7 @@ def fit_sweep(plan: Plan, sweep: SweepFolder, *, trained: bool) -> None:
     analysis = analyse(load_runs(source), options, (source,))
     report = analysis.to_json()
     written = save(analysis, sweep.path)
-    if trained:
+    if new or not fit_is_mirrored(plan.config, sweep.path):
         log_fit(plan.config, sweep.path, report, analysis.table.frame, written[1:])
     show_report(report)
     show("", comparison_table(compare_with_published(report)))
@@ -102,8 +113,9 @@ def main(
     failed = failed_cells(plan, sweep)
     for run_id, reason in failed.items():
         print(f"error: cell {run_id} failed: {reason} (try again: --retry-failed)", file=sys.stderr)
+    mirrored = mirror_rest(plan, sweep)
     if len(failed) < len(plan.cells):
-        fit_sweep(plan, sweep, trained=bool(outcome.trained))
+        fit_sweep(plan, sweep, new=bool(mirrored or outcome.trained))
     return FAILED if failed else 0
 
 

@@ -223,6 +223,7 @@ class Wandb(_Part):
     mode: Literal["offline", "online", "disabled"] = "offline"  # WANDB_MODE overrides the first two
     project: str = "isoflop"
     entity: str | None = None
+    timeout: Positive = 10.0  # seconds that a server which does not answer may cost a process
 
 
 class Fit(_Part):

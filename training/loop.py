@@ -189,7 +189,7 @@ def train(
         torch.cuda.reset_peak_memory_stats(accelerator.device)
     run = Run(cell, config, corpus, accelerator)
     run.resume(sweep)
-    mirror = Mirror(cell, config, sweep.path, active=accelerator.is_main_process)
+    mirror = Mirror(cell, config, sweep.path, past=run.curve, active=accelerator.is_main_process)
     try:
         diverged = _train_steps(run, sweep, mirror, progress, should_stop)
         record = _finish(run, sweep, diverged)

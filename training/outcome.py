@@ -38,28 +38,33 @@ def trained_record(
     reason = f"the training loss was not finite by step {step} of {cell.steps}"
     if score is not None and not finite:
         reason = f"the validation loss is {score.loss}"
-    return _planned(cell, config, tokens) | {
-        "status": "finished" if finite else "diverged",
-        "reason": None if finite else reason,
-        "unique_tokens": min(tokens, round(cell.tokens / cell.epochs)),
-        "epochs": cell.epochs * step / cell.steps,
-        "loss": score.loss if score else None,
-        "loss_se": score.loss_se if score else None,
-        "bits_per_byte": score.bits_per_byte if score else None,
-        "validation_tokens": score.n_tokens if score else 0,
-        "wall_seconds": seconds,
-        "tokens_per_second": tokens / seconds if seconds else None,
-        "machine": machine,
-        "corpus": asdict(corpus),
-    }
+    return (
+        planned_record(cell, config, tokens)
+        | _made_here()
+        | {
+            "status": "finished" if finite else "diverged",
+            "reason": None if finite else reason,
+            "unique_tokens": min(tokens, round(cell.tokens / cell.epochs)),
+            "epochs": cell.epochs * step / cell.steps,
+            "loss": score.loss if score else None,
+            "loss_se": score.loss_se if score else None,
+            "bits_per_byte": score.bits_per_byte if score else None,
+            "validation_tokens": score.n_tokens if score else 0,
+            "wall_seconds": seconds,
+            "tokens_per_second": tokens / seconds if seconds else None,
+            "machine": machine,
+            "corpus": asdict(corpus),
+        }
+    )
 
 
 def failed_record(cell: RunPlan, config: SweepConfig, reason: str) -> dict[str, Any]:
     """The record of a run that could not be trained."""
-    return _planned(cell, config, 0) | {"status": "failed", "reason": reason, "loss": None}
+    return planned_record(cell, config, 0) | _made_here() | {"status": "failed", "reason": reason, "loss": None}
 
 
-def _planned(cell: RunPlan, config: SweepConfig, tokens: int) -> dict[str, Any]:
+def planned_record(cell: RunPlan, config: SweepConfig, tokens: int) -> dict[str, Any]:
+    """What a record says by the plan alone; counts and FLOPs are for `tokens`."""
     return {
         "schema_version": 1,
         "run_id": cell.run_id,
@@ -78,7 +83,9 @@ def _planned(cell: RunPlan, config: SweepConfig, tokens: int) -> dict[str, Any]:
         "phase": phase(config.recipe.schedule),
         "precision": config.recipe.precision,
         "config": config.model_dump(mode="json"),
-        "git_commit": git_commit(),
-        "versions": versions(),
-        "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _made_here() -> dict[str, Any]:
+    ended_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"git_commit": git_commit(), "versions": versions(), "ended_at": ended_at}

@@ -1,148 +1,123 @@
-"""Weights & Biases as a mirror of the records. Whatever goes wrong with it is said once and never stops a run."""
+"""Weights & Biases as a mirror of the records: a run a cell, which reads back as the sweep folder does."""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..fitting.counting import all_counts
+from ..fitting.counting import FLOP_CONVENTIONS, flops_per_token
+from ..fitting.jsonio import to_strict
 from .config import SweepConfig
-from .plan import RunPlan
+from .outcome import planned_record
+from .plan import Plan, RunPlan
+from .records import SweepFolder
+from .wandb_session import end_run, forget_mirrored, guarded, is_mirrored, mode_of, open_run
 
-log = logging.getLogger(__name__)
+MARK = {"isoflop_schema": 1}  # in the config of our runs, for readers: the version of the record that they mirror
+
+
+def wandb_id(config: SweepConfig, name: str) -> str:
+    """The id of a W&B run: not the run id alone, since two sweeps of one project may share a cell."""
+    return f"{config.name}-{name}"
 
 
 class Mirror:
-    """One run in W&B: same id whenever the cell is resumed, the training curve, then the record as summary."""
+    """One cell in W&B: the same run whenever it is resumed, its training curve, then its record as summary.
 
-    def __init__(self, cell: RunPlan, config: SweepConfig, folder: Path, *, active: bool = True) -> None:
-        self._run: Any = None
-        if active:
-            self._run = _guarded(lambda: _start(cell, config, folder))
+    `past` are the rows of the curve so far. They are logged again, since those of a process that was killed never left
+    it; a run that is resumed online takes only what is newer than all it has.
+    """
+
+    def __init__(
+        self,
+        cell: RunPlan,
+        config: SweepConfig,
+        folder: Path,
+        *,
+        past: Sequence[Mapping[str, Any]] = (),
+        active: bool = True,
+    ) -> None:
+        self._folder = folder
+        self._config = _config_of(cell, config)
+        self._whole = self._failed = False
+        self._run: Any = guarded(lambda: self._start(cell, config)) if active else None
+        for row in past:
+            self.log(row)
+
+    def _start(self, cell: RunPlan, config: SweepConfig) -> Any:
+        forget_mirrored(self._folder, wandb_id(config, cell.run_id))
+        width, n_params = cell.shape.width, self._config["n_params"]
+        run = open_run(
+            config,
+            self._folder,
+            id=wandb_id(config, cell.run_id),
+            name=f"{cell.budget:.3g} width {width} seed {cell.seed}",
+            job_type="train",
+            tags=[f"C={cell.budget:.3g}", f"N={n_params:.3g}", f"width={width}", f"seed={cell.seed}"],
+            config=self._config,
+        )
+        if run is not None:
+            # The summary is the record and nothing else: the last row's rate is not the cell's.
+            run.define_metric("*", step_metric="tokens", summary="none")
+        return run
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Mirror a row of the curve at its step."""
-        if self._run is not None:
-            values = {key: value for key, value in row.items() if key != "step"}
-            _guarded(lambda: self._run.log(values, step=row["step"]))
+        """Mirror a row of the curve at its step, `loss` as `train_loss`: the summary's is the validation loss."""
+        if self._run is None or row["step"] < self._run.starting_step:
+            return
+        values = {"train_loss" if key == "loss" else key: value for key, value in to_strict(row).items()}
+        step = values.pop("step")
+        guarded(lambda: self._run.log(values, step=step))
 
     def finish(self, record: Mapping[str, Any]) -> None:
-        """Mirror the record as the run's summary."""
+        """Mirror the record as the run's summary, as far as the run's config does not say the same."""
         if self._run is not None:
-            left_out = ("config", "corpus", "shape", "versions")
-            _guarded(lambda: self._run.summary.update({k: v for k, v in record.items() if k not in left_out}))
+            self._failed = record["status"] != "finished"
+            guarded(lambda: self._summarise(to_strict(record)))
+
+    def _summarise(self, record: Mapping[str, Any]) -> None:
+        new = {k: v for k, v in record.items() if k not in self._config or self._config[k] != v}
+        self._run.summary.update(new)
+        self._whole = True
 
     def close(self) -> None:
-        """End the W&B run, also after an error: an offline run without an end is hard to tell from a crash."""
+        """End the W&B run, also after an error; without a record it counts as failed there, until it is resumed."""
         if self._run is not None:
-            _guarded(self._run.finish)
+            failed = self._failed or not self._whole
+            guarded(lambda: end_run(self._run, self._folder, whole=self._whole, failed=failed))
             self._run = None
 
 
-def _start(cell: RunPlan, config: SweepConfig, folder: Path) -> Any:
-    cell_config = cell.to_json() | all_counts(cell.shape, cell.tokens) | {"sweep": config.model_dump(mode="json")}
-    run = _init(
-        config,
-        folder,
-        id=f"{config.name}-{cell.run_id}",
-        name=f"{cell.budget:.3g} width {cell.shape.width} seed {cell.seed}",
-        job_type="train",
-        tags=[f"C={cell.budget:.3g}", f"width={cell.shape.width}", f"seed={cell.seed}"],
-        config=cell_config,
-    )
-    if run is not None:
-        run.define_metric("*", step_metric="tokens")
-    return run
+def _config_of(cell: RunPlan, config: SweepConfig) -> dict[str, Any]:
+    per_token = {name: flops_per_token(cell.shape, name) for name in FLOP_CONVENTIONS}
+    return to_strict(planned_record(cell, config, cell.tokens) | {"flops_per_token": per_token} | MARK)
 
 
-def log_fit(config: SweepConfig, folder: Path, report: Mapping[str, Any], rows: Any, figures: Sequence[Path]) -> None:
-    """Log a sweep's fit as a run of its own: tables of the runs and minima, figures, fit.json as an artifact.
-
-    `report` is the content of fit.json, `rows` the table of runs (a DataFrame).
-    """
-    _guarded(lambda: _log_fit(config, folder, report, rows, figures))
-
-
-def _log_fit(config: SweepConfig, folder: Path, report: Mapping[str, Any], rows: Any, figures: Sequence[Path]) -> None:
-    run = _init(config, folder, id=f"{config.name}-fit", name="fit", job_type="fit", tags=["fit"], config={})
-    if run is None:
-        return
-    import wandb
-
-    try:
-        plain = rows[[name for name in rows.columns if rows[name].map(_is_plain).all()]]
-        logged: dict[str, Any] = {"runs": wandb.Table(dataframe=plain)}
-        minima = report["fits"].get("isoflop", {}).get("minima", [])
-        if minima:
-            columns = list(minima[0])
-            logged["minima"] = wandb.Table(columns=columns, data=[[m[c] for c in columns] for m in minima])
-        logged |= {path.stem: wandb.Image(str(path)) for path in figures if path.suffix == ".png"}
-        run.log(logged)
-        for method, fit in report["fits"].items():
-            for name in ("params_exponent", "tokens_exponent"):
-                run.summary.update({f"{method}.{name}.{key}": value for key, value in fit[name].items()})
-        artifact = wandb.Artifact(f"{config.name}-fit", type="scaling-fit")
-        artifact.add_file(str(folder / "fit.json"))
-        run.log_artifact(artifact)
-    finally:
-        run.finish()
+def not_mirrored(plan: Plan, sweep: SweepFolder) -> list[RunPlan]:
+    """The cells that have a record and no mirror that is whole: those that failed, and those cut off in between."""
+    return [
+        cell
+        for cell in plan.cells
+        if not is_mirrored(sweep.path, wandb_id(plan.config, cell.run_id)) and sweep.read_record(cell.run_id)
+    ]
 
 
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (str, int, float, bool))
+def mirror_rest(plan: Plan, sweep: SweepFolder) -> int:
+    """Mirror those cells from their records and curves, unless another process is at them; returns how many."""
+    if mode_of(plan.config) == "disabled":
+        return 0
+    missing = not_mirrored(plan, sweep)
+    for cell in missing:
+        with sweep.claim(cell.run_id) as mine:
+            if mine:
+                guarded(lambda cell=cell: _mirror_record(cell, plan.config, sweep))
+    return len(missing)
 
 
-def will_be_offline(config: SweepConfig) -> bool:
-    """Whether the sweep asks to be mirrored online and nobody is logged in."""
-    if config.wandb.mode != "online" or os.environ.get("WANDB_MODE"):
-        return False
-    import wandb
-
-    return not wandb.login(prompt=False)
-
-
-def _init(sweep: SweepConfig, folder: Path, **words: Any) -> Any:
-    mode: Any = sweep.wandb.mode
-    if mode != "disabled":
-        mode = os.environ.get("WANDB_MODE") or mode
-    if mode == "disabled":
-        return None
-    import wandb
-
-    if mode == "online" and not wandb.login(prompt=False):
-        _warn("wandb: not logged in (`wandb login`), so this sweep is mirrored offline")
-        mode = "offline"
-    return wandb.init(
-        project=sweep.wandb.project,
-        entity=sweep.wandb.entity,
-        group=sweep.name,
-        mode=mode,
-        dir=str(folder),
-        resume="allow",
-        reinit="create_new",  # several runs in one process, one after another
-        settings=wandb.Settings(console="off", silent=True, x_disable_stats=True, x_save_requirements=False),
-        **words,
-    )
-
-
-def _guarded(action: Callable[[], Any]) -> Any:
-    try:
-        return action()
-    except Exception as error:  # a mirror must not cost a run, whatever it raises
-        _warn(f"wandb: {_one_line(error)}; the records in the sweep folder are complete")
-        return None
-
-
-@cache
-def _warn(message: str) -> None:
-    """Each message once a process: a mirror that is down would repeat it at every row."""
-    log.warning("%s", message)
-
-
-def _one_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
+def _mirror_record(cell: RunPlan, config: SweepConfig, sweep: SweepFolder) -> None:
+    record = sweep.read_record(cell.run_id)
+    if record is not None:
+        mirror = Mirror(cell, config, sweep.path, past=sweep.read_curve(cell.run_id))
+        mirror.finish(record)
+        mirror.close()

@@ -19,6 +19,7 @@ _NOT_ENDED = frozenset({
 _ENDED = frozenset({"finished", "completed", "complete", "success", "successful", "succeeded", "done", "ok", "ended"})
 # Logs that write every 50th part of a run, steps counted from 0, end so far below a plan they fulfilled.
 SHORT = 0.02
+_LEAST_SHARE = 1e-6  # no log is so seldom written
 
 
 def unfinished(rows: Rows, free: Mask) -> Found:
@@ -67,7 +68,7 @@ def _short(rows: Rows, free: Mask, done: str, planned: str) -> Found:
 def _counts_logs(share: np.ndarray) -> bool:
     """Whether steps are calls of log, as W&B counts them: no run fulfils its plan, and most end at one k-th of it."""
     typical = float(np.median(share))
-    if typical <= 0 or (share >= 1 - SHORT).any():
+    if typical < _LEAST_SHARE or (share >= 1 - SHORT).any():
         return False
     near = np.abs(share / typical - 1) <= SHORT
     return bool(near.mean() >= 0.5 and abs(typical * round(1 / typical) - 1) <= SHORT)

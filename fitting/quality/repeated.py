@@ -10,10 +10,10 @@ from .rows import NOTHING, Found, Mask, Rows, codes_of
 
 _SAME = ("n_params", "tokens", "loss")
 # What may differ between two copies of a run, though it has few values.
-_OF_THE_COPY = ("run", "source", "source_file", "source_line", "flag", "state", *_SAME)
+_OF_THE_COPY = ("run", "source", "source_path", "source_line", "flag", "state", *_SAME)
 # More decimals than this do not agree by chance: the losses of two seeds are some 0.01 apart, and 0.00001 is a
 # thousandth of that. Fewer may, so they count only where half of a file (and three rows) agree with another's.
-_DECIMALS = 4
+_DECIMALS, _BITS = 4, 13
 _HALF, _FEW = 0.5, 3
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # spreads the bits of numbers, so that equal sums are equal numbers, as a rule
 
@@ -41,8 +41,11 @@ def repeated(rows: Rows, free: Mask) -> Found:
 
 
 def _precise(loss: NDArray[np.float64]) -> Mask:
-    scaled = loss * 10.0**_DECIMALS
-    return np.abs(scaled - np.round(scaled)) > 1e-6 * np.abs(scaled).clip(1)
+    """Which losses have digits enough; those of half precision (bf16, fp16) have not."""
+    with np.errstate(all="ignore"):
+        scaled, halves = loss * 10.0**_DECIMALS, loss * 2.0**_BITS
+        rounding = np.where(loss.astype(np.float32) == loss, 1e-7, 1e-12) * np.abs(scaled)
+        return (np.abs(scaled - np.round(scaled)) > rounding) & (halves != np.round(halves))
 
 
 def _twins(numbers: pd.DataFrame, among: Mask) -> NDArray[np.intp]:

@@ -49,7 +49,7 @@ class Rows:
     @cached_property
     def file(self) -> NDArray[np.intp]:
         """A number for each row's file or address; a table's own `source` column is none."""
-        name = "source_file" if "source_file" in self.frame else "source"
+        name = "source_path" if "source_path" in self.frame else "source"
         if name not in self.frame:
             return np.zeros(len(self.frame), dtype=np.intp)
         codes = codes_of(pd.Series(self.frame[name]))

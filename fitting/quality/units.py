@@ -14,15 +14,20 @@ from .rows import NOTHING, Found, Mask, Rows, usual, words_of
 _RATIO_GAP = 100.0
 # Between two sizes (or token counts) next to each other; no sweep leaves such a gap ...
 _COUNT_GAP = 1000.0
-# ... and no language model has fewer parameters (a vocabulary of 256 bytes, width 4), no run fewer tokens.
+# ... and no language model has fewer parameters (a vocabulary of 256 bytes, width 4), no run fewer tokens. Above that
+# runs so far below the others give themselves away by losses as good as theirs: better than those of the worst tenth.
+_AS_GOOD = 0.9
 _LEAST = 1000.0
 # Nats per token of a uniform guess among 262,144 tokens, the largest vocabulary in use.
 MOST_NATS = float(np.log(2.0**18))
 # Times the loss of the nearest run below that: neighbours in N and D differ by less, even if 10 times apart.
 _PERPLEXED = 3.0
+_LEAST_PERPLEXITY = 4.5  # exp 1.5; what is below is a loss, in bits it may be or in bytes
+_MOST_ENDS = 200_000  # runs among which neighbours are sought: of more it takes minutes
+_LIKE = 0.25  # how near the logarithm of a perplexity is to its neighbours' loss
 # The loss of one file beside another's at the same N and D. Corpora differ by less; bits and bits per byte by more.
 _LOSS_FACTOR = 2.0
-_ENOUGH = 4  # runs of a file, to compare files by
+_ENOUGH = 5  # runs, of a file or beside a run, to compare by
 
 
 def mixed_units(rows: Rows, free: Mask) -> Found:
@@ -60,15 +65,22 @@ def _flop_ratios(rows: Rows, ends: Mask) -> dict[int, str]:
 
 
 def _counts(rows: Rows, ends: Mask) -> dict[int, str]:
-    """Runs whose N (or D) lies below 1000, or far above where most do."""
+    """Runs whose N, D or both multiplied are a gap apart from most, with counts below 1000 or too good a loss."""
+    n, d, loss = (rows.numbers(name) for name in ("n_params", "tokens", "loss"))
+    if n is None or d is None or loss is None:
+        return {}
     out: dict[int, str] = {}
-    for name in ("n_params", "tokens"):
-        values = rows.numbers(name)
-        if values is None:
+    with np.errstate(all="ignore"):
+        measures = (("n_params", n), ("tokens", d), ("6 n_params tokens", 6 * n * d))
+    for name, values in measures:
+        where, odd, typical = _odd_ones(values, ends & np.isfinite(loss), _COUNT_GAP)
+        if not odd.any():
             continue
-        where, odd, typical = _odd_ones(values, ends, _COUNT_GAP)
-        if not odd.any() or values[where].min() >= _LEAST:
-            continue
+        if values[where].min() >= _LEAST:
+            ours = loss[where[~odd]]
+            odd &= values[where] < typical
+            if not odd.any() or np.median(loss[where[odd]]) > np.quantile(ours, _AS_GOOD):
+                continue
         for i in where[odd]:
             out.setdefault(int(i), f"{name} is {values[i]:.6g}, in most runs near {typical:.2g}: another unit")
     return out
@@ -86,22 +98,27 @@ def _odd_ones(
 
 
 def _perplexities(rows: Rows, ends: Mask) -> dict[int, str]:
-    """Runs above what any vocabulary allows, beside runs far below, and with them their file where most of it is."""
+    """Runs far above those beside them: by the bound of a vocabulary, as most of their file, or as exp of a loss is."""
     n, d, loss = (rows.numbers(name) for name in ("n_params", "tokens", "loss"))
     if n is None or d is None or loss is None:
         return {}
     (where,) = np.nonzero(ends & (n > 0) & (d > 0) & (loss > 0) & np.isfinite(n) & np.isfinite(d) & np.isfinite(loss))
-    high = loss[where] > MOST_NATS
-    if not high.any() or 2 * high.sum() > len(high):
+    own = loss[where]
+    high = own > MOST_NATS
+    if not len(own) or 2 * high.sum() > len(own) or len(own) > _MOST_ENDS or own.max() < _LEAST_PERPLEXITY:
         return {}
-    place, low = np.log(np.column_stack([n[where], d[where]])), where[~high]
-    beside = low[KDTree(place[~high]).query(place[high])[1]]
+    place = np.log(np.column_stack([n[where], d[where]]))
     odd = np.zeros(len(where), dtype=bool)
-    odd[high] = loss[where[high]] > _PERPLEXED * loss[beside]
-    file = rows.file[where]
-    odd |= (np.bincount(file, weights=odd) > 0.5 * np.bincount(file))[file]
-    text = f"{MOST_NATS:.1f} is ln of the largest vocabulary, and runs of its size are below: a perplexity, or diverged"
-    return {int(i): f"loss is {loss[i]:.4g}; {text}" for i in where[odd]}
+    if high.any():
+        odd[high] = own[high] > _PERPLEXED * own[~high][KDTree(place[~high]).query(place[high])[1]]
+        file = rows.file[where]
+        odd |= (np.bincount(file, weights=odd) > 0.5 * np.bincount(file))[file]
+    if (~odd).sum() >= _ENOUGH:
+        # A perplexity that nats might be: far above its neighbours, and its logarithm is not.
+        beside = np.median(own[~odd][KDTree(place[~odd]).query(place, k=_ENOUGH)[1]], axis=1)
+        odd |= (own > np.maximum(_LEAST_PERPLEXITY, 2 * beside)) & (np.abs(np.log(own) - beside) < _LIKE * beside)
+    text = "runs near it in N and D are far below: a perplexity, or diverged"
+    return {int(i): f"loss is {loss[i]:.4g}, {text}" for i in where[odd]}
 
 
 def _losses_of_files(rows: Rows, ends: Mask) -> dict[int, str]:

@@ -24,6 +24,9 @@ def load_runs(
     columns: Mapping[str, str] | None = None,
     mapping: str | Path | None = None,
     ends: bool = False,
+    where: str | None = None,
+    apart: str | None = None,
+    keep_flagged: bool = False,
 ) -> RunTable:
     """The runs of all `sources` in one table: sweep folders, tables, W&B projects and .wandb files, Trainer's logs,
     datasets; the kind of each is told by its name and said in the notes.
@@ -31,8 +34,9 @@ def load_runs(
     `columns` maps our column names to a source's own ({"loss": "final_nats"}, or a formula of columns), `mapping` is
     a YAML file that does so; without either common names are recognised and the guess is said in the notes. A
     source's own columns stay beside the canonical ones, so that queries may use either. `ends` keeps of each run the
-    row of most tokens alone, where a table has its checkpoints. Runs that `quality` doubts
-    are flagged. Raises InputError, one line, for a source that cannot be used.
+    row of most tokens alone, where a table has its checkpoints; `where` keeps the rows for which it holds (see
+    `RunTable.where`). Runs that `quality` doubts are flagged, those of each value of the column `apart` among
+    themselves, and not fitted unless `keep_flagged`. Raises InputError, one line, for a source that cannot be used.
     """
     names = column_map(columns, mapping)
     frames, notes = [], []
@@ -43,12 +47,24 @@ def load_runs(
             more = [*more, f"{source}: of {rows} rows the last of each run: {len(frame)}"]
         frames.append(frame if len(sources) == 1 else frame.assign(run=[f"{source}:{run}" for run in frame["run"]]))
         notes += more
+    frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames.pop()
     try:
-        frame, more = flagged(pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames.pop())
-        return RunTable(frame, tuple(dict.fromkeys([*notes, *more])))
+        if where is not None:  # before quality control: what is not asked for is no measure of what is
+            frame = RunTable(frame, keep_flagged=True).where(where).frame
+        frame, more = _checked(frame, apart)
+        return RunTable(frame, tuple(dict.fromkeys([*notes, *more])), keep_flagged)
     except InputError as error:
         text, first = str(error), str(sources[0])
-        raise InputError(text if len(sources) > 1 or text.startswith(first) else f"{first}: {text}") from error
+        if len(sources) > 1 or text.startswith((first, "--where")):
+            raise
+        raise InputError(f"{first}: {text}") from error
+
+
+def _checked(frame: pd.DataFrame, apart: str | None) -> tuple[pd.DataFrame, list[str]]:
+    if apart is None or apart not in frame:
+        return flagged(frame)
+    parts = [flagged(part.reset_index(drop=True)) for _, part in frame.groupby(apart, sort=False, dropna=False)]
+    return pd.concat([part for part, _ in parts], ignore_index=True), [note for _, notes in parts for note in notes]
 
 
 def require(sources: tuple[str | Path, ...]) -> tuple[str | Path, ...]:

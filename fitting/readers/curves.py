@@ -23,7 +23,10 @@ from .thinning import thinned
 
 
 def load_curves(
-    *sources: str | Path, columns: Mapping[str, str] | None = None, mapping: str | Path | None = None
+    *sources: str | Path,
+    columns: Mapping[str, str] | None = None,
+    mapping: str | Path | None = None,
+    keep_flagged: bool = False,
 ) -> CurveTable:
     """The curves of all `sources`, which are those of `load_runs`, in one table.
 
@@ -33,6 +36,7 @@ def load_curves(
     are `curves_of(load_runs(folder))`. Of W&B and Trainer logs they are the full histories: the loss that the run's
     end is read from, or the training's where that was logged at the end alone. Of tables, rows as they are.
 
+    A run's flag is that of all its points, unless `keep_flagged`; points of the warm-up stay flagged.
     Curves of more than 128 points are averaged to that many, even in ln tokens, which the notes say. `columns` and
     `mapping` are those of `load_runs`. Raises InputError, one line, for a source that cannot be used.
     """
@@ -42,7 +46,7 @@ def load_curves(
         raise InputError(
             "our own sweeps and logs of others together: their losses are of different kinds; fit them one by one"
         )
-    parts = [_curves(log, names) for log in logs]
+    parts = [_curves(log, names, keep_flagged) for log in logs]
     if len(parts) == 1:
         return parts[0]
     if len({part.kind for part in parts}) > 1:
@@ -56,7 +60,7 @@ def load_curves(
         for log, part in zip(logs, parts, strict=True)
     ]
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
-    return replace(parts[0], table=RunTable(pd.concat(frames, ignore_index=True), notes))
+    return replace(parts[0], table=RunTable(pd.concat(frames, ignore_index=True), notes, parts[0].table.keep_flagged))
 
 
 def _apart(names: pd.Series, source: str) -> np.ndarray:
@@ -65,19 +69,19 @@ def _apart(names: pd.Series, source: str) -> np.ndarray:
     return np.array([f"{source}:{name}" for name in known], dtype=object)[codes]
 
 
-def _curves(log: Log, names: ColumnMap) -> CurveTable:
+def _curves(log: Log, names: ColumnMap, keep_flagged: bool) -> CurveTable:
     if log.history is None and not log.ours:
-        return _of_rows(log, names)
-    points, notes = _own(log, names) if log.ours else history_points(log, names)
+        return _of_rows(log, names, keep_flagged)
+    points, notes = (_own if log.ours else history_points)(log, names, keep_flagged)
     if points.empty:
         raise InputError(f"{log.source}: {log.kind} without a history: there are no curves in it")
     return CurveTable(RunTable(points, tuple(notes)), CurveKind.CHECKPOINTS)
 
 
-def _own(log: Log, names: ColumnMap) -> tuple[pd.DataFrame, list[str]]:
+def _own(log: Log, names: ColumnMap, keep_flagged: bool) -> tuple[pd.DataFrame, list[str]]:
     if log.history is None:
         frame, notes = run_frame(log, names)
-        points, more = folder_points(Path(log.source), frame)
+        points, more = folder_points(Path(log.source), frame.assign(flag="") if keep_flagged else frame)
         return points, [*notes, *more]
     history = log.history().rename(columns={"train_loss": "loss"})
     frame, notes = run_frame(log, names)  # after the history, which may flag a run
@@ -85,20 +89,20 @@ def _own(log: Log, names: ColumnMap) -> tuple[pd.DataFrame, list[str]]:
     if missing:
         raise InputError(f"{log.source}: the histories have no {', '.join(missing)}: were they logged by a sweep?")
     logged = history.loc[history["loss"].notna() | history["tokens"].notna(), ["row", "step", "tokens", "loss"]]
-    points, dense = own_points(frame, logged.reset_index(drop=True))
+    points, dense = own_points(frame.assign(flag="") if keep_flagged else frame, logged.reset_index(drop=True))
     points["source"] = frame["source"].to_numpy()[points.pop("row").to_numpy()]
     return points, [*notes, *history.attrs.get("notes", ()), NOTE, *thinning_note(dense)]
 
 
-def _of_rows(log: Log, names: ColumnMap) -> CurveTable:
+def _of_rows(log: Log, names: ColumnMap, keep_flagged: bool) -> CurveTable:
     """The rows of a table that names its runs, thinned; else the run ends of each size."""
     frame, notes = run_frame(log, names)
     frame, more = flagged(frame)
-    table = RunTable(frame, (*notes, *more))
+    table = RunTable(frame, (*notes, *more), keep_flagged)
     del frame  # ten million rows are a gigabyte
     curve, kind = curve_names(table)
     if kind is not CurveKind.CHECKPOINTS:
         return curves_of(table)
     code, flag = (pd.factorize(column)[0].astype(np.int32) for column in (curve, table.frame["flag"]))
     short, dense = thinned(table.frame.assign(curve=pd.Series(curve, dtype=object)), code, flag)
-    return CurveTable(RunTable(short, (*table.notes, *thinning_note(dense))), kind)
+    return CurveTable(RunTable(short, (*table.notes, *thinning_note(dense)), keep_flagged), kind)

@@ -17,7 +17,7 @@ from .parquet import read_parquet
 
 
 def read_file(path: Path) -> pd.DataFrame:
-    """The table in `path`, with `source` (the file; `source_file` where it has a source of its own) and `source_line`.
+    """The table in `path`, with `source` (the file; `source_path` where it has a source of its own) and `source_line`.
 
     Columns that are numbers where they can be are left as read; whether a text is a number is settled when it is
     known which column it is. Raises InputError for an unknown suffix, an empty or binary file, a file without rows
@@ -196,7 +196,7 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _with_source(frame: pd.DataFrame, path: Path, lines: Any) -> pd.DataFrame:
-    name = "source" if "source" not in frame.columns else "source_file"
+    name = "source" if "source" not in frame.columns else "source_path"
     return frame.assign(**{name: _constant(str(path), frame), "source_line": np.asarray(lines, dtype=np.int32)})
 
 

@@ -23,16 +23,18 @@ _FEW = 3  # points make a curve; a loss logged less often is one of the run's en
 _OF_THE_END = ("loss_se", "bits_per_byte", "lowest_loss", "step", "epochs")
 
 
-def history_points(log: Log, names: ColumnMap) -> tuple[pd.DataFrame, list[str]]:
+def history_points(log: Log, names: ColumnMap, keep_flagged: bool = False) -> tuple[pd.DataFrame, list[str]]:
     """Every logged loss in `log` as rows of a table, thinned, and notes on what was taken and assumed.
 
-    Flags of a run are those of its points. Raises InputError where no loss was logged more than twice in a run, and
-    where the tokens seen by then cannot be told.
+    Flags of a run are those of its points, unless `keep_flagged`. Raises InputError where no loss was logged more
+    than twice in a run, and where the tokens seen by then cannot be told.
     """
     assert log.history is not None
     history = log.history()  # first: a history that cannot be had is told in the run's flag
     frame, notes = run_frame(log, names)
     frame, more = flagged(frame)
+    if keep_flagged:
+        frame = frame.assign(flag="")
     found, _ = name_columns(log, names)
     key = _loss_key(log, found, names, history)
     row = history["row"].to_numpy(dtype=np.int64)

@@ -35,7 +35,7 @@ def read_dataset(source: str) -> Log:
         notes += [f"left out, no single values: {', '.join(left_out)}"] if left_out else []
         frame = frame.assign(split=name) if several and "split" not in frame else frame
         place = f"{source}:{name}" if several else source
-        column = "source" if "source" not in frame else "source_file"
+        column = "source" if "source" not in frame else "source_path"
         frames.append(frame.assign(**{column: place, "source_line": range(1, len(frame) + 1)}))
     table = pd.concat(frames, ignore_index=True)
     if several:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ MARK = "isoflop_schema"  # in the W&B config of our own runs: the version of the
 
 
 def read_sweep(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The recorded cells of the plan in `folder`, one row each in the plan's order, and notes on the others.
+    """The recorded cells of the plan in `folder`, one row each by budget, size and seed, and notes on the others.
 
     A cell that failed or diverged is a row with its reason as `flag`. Each FLOP count of a record is a column
     "flops_" and its name; `flops` is the one the sweep was planned by. Records of cells that the plan no longer has
@@ -42,7 +43,13 @@ def read_sweep(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         raise InputError(f"{folder}: none of the {len(cells)} planned cells has a record yet: train it with `sweep`")
     if not any(row["flag"] == "" for row in rows):
         raise InputError(f"{folder}: no finished run among {len(rows)} records: the first {rows[0]['flag']}")
-    return pd.DataFrame(rows), notes
+    return pd.DataFrame(sorted(rows, key=plan_order)), notes
+
+
+def plan_order(row: Mapping[str, Any]) -> tuple[float | str, ...]:
+    """What the runs of a sweep are sorted by, wherever they are read from."""
+    counts = (row.get(name) for name in ("budget", "n_params", "seed"))
+    return *(n if isinstance(n, (int, float)) and n == n else math.inf for n in counts), str(row["run"])
 
 
 def _cells(path: Path) -> tuple[dict[str, dict[str, Any]], str | None]:
@@ -63,9 +70,9 @@ def _cells(path: Path) -> tuple[dict[str, dict[str, Any]], str | None]:
         # The name becomes a path: it must not leave the folder.
         if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
             raise InputError(f"{path}: run_id {name!r} is no plain folder name")
-    grid = plan.get("config", {}).get("grid", {})
+    grid = _inner(plan, "config", "grid")
     budgets = {cell["run_id"]: {"budget": cell["budget"]} if "budget" in cell else {} for cell in cells}
-    return budgets, grid.get("flops")
+    return budgets, grid.get("flops") if isinstance(grid, dict) else None
 
 
 def _object(path: Path) -> dict[str, Any] | None:
@@ -106,7 +113,7 @@ def _row(record: dict[str, Any], planned: str | None, path: Path) -> dict[str, A
         raise InputError(f"{path}: flops is no object of named counts: remove it and run its cell again")
     row |= {f"flops_{name}": count for name, count in flops.items()}
     planned = planned or record.get("planned_flops", "exact")
-    if planned not in flops:
+    if not isinstance(planned, str) or planned not in flops:
         raise InputError(f"{path}: planned_flops {planned!r} is none of its counts: {', '.join(flops)}")
     row["flops"] = flops[planned]
     return row
@@ -114,10 +121,15 @@ def _row(record: dict[str, Any], planned: str | None, path: Path) -> dict[str, A
 
 def _warmup(record: Mapping[str, Any]) -> float:
     """The fraction of the run's steps in which its rate rises, 0 where the record does not say."""
-    found: Any = record.get("config")
-    for name in ("recipe", "schedule", "warmup"):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return float(found) if isinstance(found, (int, float)) else 0.0
+    found = _inner(record, "config", "recipe", "schedule", "warmup")
+    return float(found) if isinstance(found, float) else 0.0
+
+
+def _inner(values: Any, *names: str) -> Any:
+    """What stands under nested `names`, None where one is not there."""
+    for name in names:
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
 
 
 def own_row(

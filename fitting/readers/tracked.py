@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 
 from ..errors import InputError
 from .log import Log
-from .sweep import own_row
+from .sweep import own_row, plan_order
 
 _FIT = "fit"  # the job_type of what is no training run
 # The training's own step, best first, where the tracker's only counts calls of log, as under Trainer and Lightning.
@@ -48,7 +47,7 @@ def log_of(
     """The training runs among `runs` as a Log; fits are left out and counted in a note.
 
     `history` fetches the points (see `Log`) where the runs came without. Runs of our own sweeps have the columns that
-    their records have in the sweep folder, in the plan's order. Raises InputError where there is no training run.
+    their records have in the sweep folder, in the same order. Raises InputError where there is no training run.
     """
     fits = [run for run in runs if run.facts.get("job_type") == _FIT]
     training = [run for run in runs if run.facts.get("job_type") != _FIT]
@@ -59,7 +58,7 @@ def log_of(
     told = [row for row, run in zip(own, training, strict=True) if run.config]  # a torn log may tell nothing
     if told and all(row is not None for row in told):
         all_rows = [row or _known(run) for row, run in zip(own, training, strict=True)]
-        order = sorted(range(len(own)), key=lambda i: _plan_order(all_rows[i]))
+        order = sorted(range(len(own)), key=lambda i: plan_order(all_rows[i]))
         rows, training, ours = [all_rows[i] for i in order], [training[i] for i in order], True
     else:
         rows, ours = [_row(run) for run in training], False
@@ -82,10 +81,6 @@ def flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         else:
             out[name] = value
     return out
-
-
-def _plan_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (row.get("budget", math.inf), row.get("n_params", math.inf), row.get("seed", 0), row["run"])
 
 
 def _known(run: TrackedRun) -> dict[str, Any]:

@@ -161,6 +161,7 @@ def parquet(rows: Sequence[Row]) -> bytes:
         values = [row.get(name) for row in rows]
         try:
             columns[name] = pa.array(values)
+            parquet_bytes(pa.table({name: columns[name]}))  # a struct without fields cannot be written
         except (pa.ArrowException, OverflowError):
             columns[name] = pa.array([None if value is None else repr(value) for value in values])
     return parquet_bytes(pa.table(columns))

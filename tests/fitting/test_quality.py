@@ -69,7 +69,8 @@ TRAPS = {
     "GFLOPs": (lambda: runs(flops=(BAD, lambda c: c / 1e9)), "flops / (6 n_params tokens) is 1e-09, in most runs 1"),
     "N in millions, no FLOPs": (lambda: runs(n_params=(BAD, lambda n: n / 1e6)).drop(columns="flops"), "n_params is "),
     "D in billions, no FLOPs": (lambda: runs(tokens=(BAD, lambda d: d / 1e9)).drop(columns="flops"), "tokens is "),
-    "perplexity": (lambda: runs(loss=(BAD, np.exp)), "runs of its size are below: a perplexity, or diverged"),
+    "D in millions, no FLOPs": (lambda: runs(tokens=(BAD, lambda d: d / 1e6)).drop(columns="flops"), "tokens is "),
+    "perplexity": (lambda: runs(loss=(BAD, np.exp)), "near it in N and D are far below: a perplexity"),
     "unit named": (lambda: runs(loss_unit=states(BAD, "bits", "nats")), "loss_unit is bits, in most rows nats"),
 }
 
@@ -106,7 +107,8 @@ def harmless():
         "losses of noisy batches": runs(lowest_loss=lambda f: f["loss"] / 1.3),
         "much repeated data": runs(lowest_loss=[1.2] * 14 + [2.6] * 14, epochs=20.0),
         "seeds with losses of two digits": few_digits.assign(loss=few_digits["loss"].round(2)),
-        "settings with equal losses of two digits": runs(n_params=1e8, tokens=1e10, loss=2.13, run=np.arange(28)),
+        "equal losses of two digits": runs(n_params=1e8, tokens=1e10, loss=2.13, run=np.arange(28)),
+        "equal losses of half precision": runs(n_params=1e8, tokens=1e10, loss=2.171875, run=np.arange(28)),
         "a wide sweep": wide,
         "a wider one, with FLOPs of embeddings": pd.DataFrame(
             {"n_params": tiny, "tokens": 20 * tiny, "loss": 3.0 - 0.1 * np.log10(tiny), "flops": 120 * tiny**2 * head}
@@ -212,4 +214,4 @@ def test_published_runs_have_no_flag(name):
     data = reference_data(f"{name}.csv")
     data["run"] = data["run"] if "run" in data else np.arange(len(data))
     for _, frame in [("", data), *data.groupby("experiment")]:
-        assert found(frame.astype({"flops": float}).reset_index(drop=True).assign(source_file="x")) == {}
+        assert found(frame.astype({"flops": float}).reset_index(drop=True).assign(source_path="x")) == {}

@@ -190,3 +190,45 @@ def test_bad_sweep_folders_are_refused(tmp_path, records, planned, says):
     with pytest.raises(InputError, match=says) as caught:
         load_runs(sweep(tmp_path, records, planned))
     assert "\n" not in str(caught.value)
+
+
+def units(folder):
+    """Two corpora, each with losses of its own unit."""
+    path = folder / "units.csv"
+    rows = [f"{n:g},{n * 20:g},{(4 - i / 10) * times:.6f},{unit}" for times, unit in ((1, "nats"), (0.4, "bits"))
+            for i, n in enumerate((1e6, 2e6, 4e6, 8e6 if times == 1 else 4.1e6))]  # fmt: skip
+    path.write_text("params,tokens,loss,loss_unit\n" + "\n".join([*rows, "1.6e7,3.2e8,3.3,nats"]) + "\n")
+    return path
+
+
+def test_what_is_not_asked_for_is_no_measure_of_what_is(tmp_path):
+    path = units(tmp_path)
+    assert [len(load_runs(path).fitted), len(load_runs(path).excluded)] == [5, 4]
+    assert len(load_runs(path, where="loss_unit == 'bits'").fitted) == 4
+    assert len(load_runs(path, apart="loss_unit").fitted) == 9
+    kept = load_runs(path, keep_flagged=True)
+    assert [len(kept.fitted), len(kept.kept), kept.excluded] == [9, 4, []]
+    assert kept.kept[0]["source"] == f"{path}:6"
+
+
+def test_a_table_that_is_all_flagged_can_be_kept(tmp_path):
+    path = tmp_path / "crashed.csv"
+    path.write_text("N,D,L,state\n1e6,1e8,3,crashed\n2e6,1e8,2.9,crashed\n")
+    with pytest.raises(InputError, match="no usable run among 2: the first is out because the run's state is crashed"):
+        load_runs(path)
+    assert len(load_runs(path, keep_flagged=True).fitted) == 2
+
+
+def test_flags_of_a_table_are_read_as_reasons_in_one_line(tmp_path):
+    path = tmp_path / "flags.csv"
+    path.write_text("N,D,L,flag\n1e6,1e8,3,false\n2e6,1e8,2.9,true\n")
+    assert load_runs(path).excluded == [{"run": "row 2", "reason": "flagged in its source", "source": f"{path}:3"}]
+    path = tmp_path / "flags.json"
+    path.write_text(json.dumps([{"N": 1e6, "D": 1e8, "L": 3}, {"N": 1e6, "D": 2e8, "L": 3, "flag": "two\nlines"}]))
+    assert load_runs(path).excluded[0]["reason"] == "two lines"
+
+
+def test_a_file_with_columns_named_like_ours_still_tells_its_lines(tmp_path):
+    path = tmp_path / "odd.csv"
+    path.write_text("params,tokens,loss,source,source_file\n1e6,1e8,3,paper,x\n2e6,1e8,nan,blog,y\n")
+    assert load_runs(path).excluded[0]["source"] == f"{path}:3"
