@@ -30,14 +30,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in --set grid.seeds=2; may be repeated."),
 ]
-Sources = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SOURCE...",
-        help="Sweep folders; CSV, TSV, JSONL, JSON, Parquet files; wandb:ENTITY/PROJECT; .wandb files or folders of "
-        "them; trainer_state.json, output folders of Trainer; hf:DATASET.",
-    ),
-]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 

@@ -17,10 +17,11 @@ from isoflop.fitting.reporting.tables import comparison_table
 from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.fit import check_writable
 from isoflop.scripts.output import show
+from isoflop.scripts.sources import Columns, KeepFlagged, MappingFile, Where, columns_of
 
 
-def read_report(source: str) -> dict[str, Any]:
-    """The content of a fit.json: the file, that of a fitted sweep, or of a fit made now. Raises InputError."""
+def read_report(source: str) -> dict[str, Any] | None:
+    """The content of a fit.json: the file, or that of a fitted sweep; None for runs. Raises InputError."""
     path = Path(source)
     if path.is_dir() and (path / "fit.json").is_file():
         path = path / "fit.json"
@@ -36,13 +37,17 @@ def read_report(source: str) -> dict[str, Any]:
             return report
         if isinstance(report, dict) and "groups" in report:
             raise InputError(f"{path}: holds groups; fit the one to compare by itself, with --where")
-    return analyse(load_runs(source), Options(), (source,)).to_json()
+    return None
 
 
 def main(
     source: Annotated[
-        str, typer.Argument(metavar="FIT|SOURCE", help="A fit.json, a sweep folder, or a table of runs.")
+        str, typer.Argument(metavar="FIT|SOURCE", help="A fit.json, a sweep folder, or any source that fit takes.")
     ],
+    columns: Columns = None,
+    mapping: MappingFile = None,
+    where: Where = None,
+    keep_flagged: KeepFlagged = False,
     every: Annotated[
         bool, typer.Option("--all", help="Every published row of a convention, not the best known.")
     ] = False,
@@ -54,7 +59,12 @@ def main(
     Example: python scripts/compare.py runs/demo
     """
     check_writable(json_file)
-    comparison = compare_with_published(read_report(source), every=every)
+    chosen = {"columns": columns_of(columns), "mapping": mapping, "where": where, "keep_flagged": keep_flagged}
+    report = None if any(chosen.values()) else read_report(source)
+    if report is None:
+        table = load_runs(source, **chosen)
+        report = analyse(table, Options(keep_flagged=keep_flagged), (source,)).to_json()
+    comparison = compare_with_published(report, every=every)
     text = json.dumps(comparison.to_json(), indent=1) + "\n"
     if json_file == "-":
         sys.stdout.write(text)

@@ -23,8 +23,9 @@ from isoflop.fitting.readers.sweep import PLAN_NAME
 from isoflop.fitting.reporting import figures, tables
 from isoflop.fitting.runs import RunTable
 from isoflop.fitting.units import count_of
-from isoflop.scripts.cli import Debug, Sources, run
+from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.output import show
+from isoflop.scripts.sources import Columns, KeepFlagged, MappingFile, Sources, Where, columns_of
 
 LAWS = (
     ("parametric", ("E", "A", "B", "alpha", "beta"), "L = E + A/N^alpha + B/D^beta"),
@@ -113,18 +114,6 @@ def check_writable(json_file: str | None, out: Path | None = None) -> None:
         raise InputError(f"--out {out}: a file is in the way; name a folder")
 
 
-def mapping(text: str | None) -> dict[str, str]:
-    """`n_params=COL,loss=COL` as a dict. Raises InputError for anything else."""
-    pairs = {}
-    for item in (text or "").split(","):
-        name, equals, column = (part.strip() for part in item.partition("="))
-        if item.strip() and not (name and equals and column):
-            raise InputError(f"--columns {text}: {item!r} must look like loss=COLUMN")
-        if item.strip():
-            pairs[name] = column
-    return pairs
-
-
 def budgets_in(text: str) -> list[float]:
     """`1e17,3e17` as numbers. Raises InputError for anything else."""
     counts = [count_of(item) for item in text.split(",")]
@@ -144,20 +133,14 @@ def main(
     ] = None,
     n_params: Annotated[str, typer.Option(metavar="COL", help="The column that counts N.")] = "n_params",
     flops: Annotated[str, typer.Option(metavar="COL", help="The column, or convention, that counts C.")] = "flops",
-    columns: Annotated[
-        str | None,
-        typer.Option(metavar="NAME=COL,...", help="Which column is n_params, tokens, loss, flops, budget."),
-    ] = None,
-    mapping_file: Annotated[
-        Path | None,
-        typer.Option("--mapping", metavar="FILE", help="A YAML file that names the columns; see configs/logs/."),
-    ] = None,
+    columns: Columns = None,
+    mapping: MappingFile = None,
     ends: Annotated[
         bool, typer.Option("--ends", help="Of tables with checkpoints, only the last row of each run.")
     ] = False,
-    where: Annotated[str | None, typer.Option(metavar="QUERY", help="Fit only rows for which this holds.")] = None,
+    where: Where = None,
     group_by: Annotated[str | None, typer.Option(metavar="COL", help="One fit for each value of a column.")] = None,
-    keep_flagged: Annotated[bool, typer.Option("--keep-flagged", help="Fit flagged rows too.")] = False,
+    keep_flagged: KeepFlagged = False,
     objective: Annotated[str, typer.Option(help=f"Of the laws in N and D: {', '.join(OBJECTIVES)}.")] = "log_huber",
     delta: Annotated[float | None, typer.Option(help="Approach 3: Huber's width, else 0.001.")] = None,
     tied: Annotated[bool, typer.Option("--tied", help="Approach 3: alpha = beta.")] = False,
@@ -235,7 +218,7 @@ def main(
     if curves and not options.asks("envelope"):
         raise InputError("--curves is for --method envelope, not for what --method names")
     check_writable(json_file, out)
-    named: dict[str, Any] = {"columns": mapping(columns), "mapping": mapping_file, "keep_flagged": keep_flagged}
+    named: dict[str, Any] = {"columns": columns_of(columns), "mapping": mapping, "keep_flagged": keep_flagged}
     if at_flops is not None:
         table = runs_at(_curves(source, where, named), budgets_in(at_flops))
     else:

@@ -135,3 +135,15 @@ def test_curves_are_fitted_at_flops_and_by_their_ends(command: Callable[..., Any
         wrong = command("fit", path, *words)
         assert (wrong.status, wrong.err.count("\n")) == (2, 1)
         assert says in wrong.err
+
+
+def test_compare_takes_the_options_that_say_what_is_read(
+    command: Callable[..., Any], runs: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.csv"
+    header, rest = GOOD.split("\n", 1)
+    other.write_text(header.replace("loss", "nats") + "\n" + rest)
+    named = command("compare", other, "--columns", "loss=nats", "--where", "nats > 0", "--json", "-")
+    assert named.status == 0
+    assert json.loads(named.out) == json.loads(command("compare", runs, "--json", "-").out)
+    assert command("compare", other).status == 2

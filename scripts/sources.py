@@ -1,0 +1,41 @@
+"""The options by which commands take runs: which columns are what, which rows are fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isoflop.fitting.errors import InputError
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Sweep folders; CSV, TSV, JSONL, JSON, Parquet files; wandb:ENTITY/PROJECT; .wandb files or folders of "
+        "them; trainer_state.json, output folders of Trainer; hf:DATASET.",
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(metavar="NAME=COL,...", help="Which column, or formula of columns, is n_params, tokens, loss, flops."),
+]
+MappingFile = Annotated[
+    Path | None,
+    typer.Option("--mapping", metavar="FILE", help="A YAML file that names the columns; see configs/logs/."),
+]
+Where = Annotated[str | None, typer.Option(metavar="QUERY", help="Fit only rows for which this holds.")]
+KeepFlagged = Annotated[bool, typer.Option("--keep-flagged", help="Fit flagged rows too.")]
+
+
+def columns_of(text: str | None) -> dict[str, str]:
+    """`n_params=COL,loss=COL` as a dict. Raises InputError for anything else."""
+    pairs = {}
+    for item in (text or "").split(","):
+        name, equals, column = (part.strip() for part in item.partition("="))
+        if item.strip() and not (name and equals and column):
+            raise InputError(f"--columns {text}: {item!r} must look like loss=COLUMN")
+        if item.strip():
+            pairs[name] = column
+    return pairs
