@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
+from isoflop.fitting import Options, analyse
 from isoflop.fitting.counting import ModelShape, all_counts
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.readers.sources import read_log
@@ -18,7 +20,7 @@ from isoflop.fitting.readers.sources import read_log
 MAPPING = Path(__file__).resolve().parents[2] / "configs" / "logs" / "hf_trainer.yaml"
 CONTEXT, BATCH, ACCUMULATION, VOCAB = 32, 4, 2, 64
 STEP_TOKENS = CONTEXT * BATCH * ACCUMULATION
-WIDTHS, STEPS = (8, 16, 32), (8, 16)
+WIDTHS, STEPS = (8, 16, 32), (4, 8, 16)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def train(out: Path, width: int, steps: int, callbacks: Sequence[TrainerCallback
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Trained]]:
-    """Three sizes (one with its embeddings tied) at two lengths; half of the runs counted their tokens."""
+    """Three sizes (one with its embeddings tied) at three lengths; the shortest runs counted their tokens."""
     folder = tmp_path_factory.mktemp("trained")
     runs = {}
     for width in WIDTHS:
@@ -103,6 +105,16 @@ def test_flops_are_those_of_the_same_shape_of_ours(sweep: tuple[Path, dict[str, 
         assert isinstance(counts, dict)
         row = rows[f"d{width}-{STEPS[0]}"]
         assert {name: row[f"flops_{name}"] for name in counts} == pytest.approx(counts)
+
+
+def test_they_are_fitted(sweep: tuple[Path, dict[str, Trained]]) -> None:
+    table = load_runs(sweep[0])
+    fit = analyse(table, Options(methods=("parametric",), resamples=0)).parametric
+    assert fit is not None
+    assert fit.n_runs == len(WIDTHS) * len(STEPS)
+    sizes, tokens, losses = (table.fitted[name].to_numpy() for name in ("n_params", "tokens", "loss"))
+    assert np.median(np.abs(fit.law.loss(sizes, tokens) / losses - 1)) < 0.05
+    assert 0 < fit.params_exponent.value < 1
 
 
 def test_the_mapping_file_reads_the_same(sweep: tuple[Path, dict[str, Trained]]) -> None:
