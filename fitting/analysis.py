@@ -74,7 +74,12 @@ class Analysis:
     def notes(self) -> tuple[str, ...]:
         """What was assumed: of the table, the budgets, the curves."""
         fitted = (self.isoflop, self.envelope)
-        return (*self.table.notes, *(note for fit in fitted if fit is not None for note in fit.notes), *self.remarks)
+        notes = [
+            *self.table.notes,
+            *(self.curves.notes if self.envelope is not None and self.curves is not None else ()),
+        ]
+        notes += [note for fit in fitted if fit is not None for note in fit.notes]
+        return tuple(dict.fromkeys([*notes, *self.remarks]))
 
     @property
     def agreement(self) -> dict[str, Any] | None:

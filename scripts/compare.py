@@ -72,6 +72,8 @@ def main(
     if json_file is not None:
         Path(json_file).write_text(text)
     show(comparison_table(comparison))
+    show(f"{report['n_runs']} runs fitted, {len(report['excluded'])} excluded; `fit` lists them and its notes")
+    show(*(f"warning [{warning['code']}]: {warning['text']}" for warning in report["warnings"]))
 
 
 if __name__ == "__main__":

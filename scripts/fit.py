@@ -218,9 +218,10 @@ def main(
     if curves and not options.asks("envelope"):
         raise InputError("--curves is for --method envelope, not for what --method names")
     check_writable(json_file, out)
+    budgets = None if at_flops is None else budgets_in(at_flops)
     named: dict[str, Any] = {"columns": columns_of(columns), "mapping": mapping, "keep_flagged": keep_flagged}
-    if at_flops is not None:
-        table = runs_at(_curves(source, where, named), budgets_in(at_flops))
+    if budgets is not None:
+        table = runs_at(_curves(source, where, named), budgets)
     else:
         table = load_runs(*source, ends=ends, where=where, apart=group_by, **named)
     if group_by is not None:

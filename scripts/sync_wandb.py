@@ -15,8 +15,8 @@ from isoflop.fitting.errors import InputError
 from isoflop.scripts.cli import Debug, run
 from isoflop.training.plan import Plan
 from isoflop.training.records import SweepFolder
-from isoflop.training.tracking import mirror_rest, not_mirrored, wandb_id
-from isoflop.training.wandb_session import UploadError, server_trouble
+from isoflop.training.tracking import mirror, mirror_rest, not_mirrored, wandb_id
+from isoflop.training.wandb_session import UploadError, server_trouble, wait_for_logs
 
 SYNCED = ".wandb.synced"  # what `wandb sync` leaves beside a log that is uploaded
 
@@ -48,9 +48,15 @@ def upload(folder: Path, logs: Sequence[Path]) -> str:
     return next((line.strip() for line in reversed(done.stdout.splitlines()) if line.strip()), "")
 
 
-def offline(plan: Plan) -> Plan:
-    """The plan, mirrored offline whatever its config says."""
-    wandb = plan.config.wandb.model_copy(update={"mode": "offline"})
+def is_begun(folder: Path, name: str) -> bool:
+    """Whether the server may have rows of the run already: `wandb sync` would append them again, at later steps."""
+    logs = folder.glob(f"wandb/*run-*/run-{name}.wandb")
+    return any(is_uploaded(log) or not log.parent.name.startswith("offline-") for log in logs)
+
+
+def mirrored(plan: Plan, mode: str) -> Plan:
+    """The plan, mirrored in this mode whatever its config says."""
+    wandb = plan.config.wandb.model_copy(update={"mode": mode})
     return Plan(plan.config.model_copy(update={"wandb": wandb}), plan.corpus, plan.cells)
 
 
@@ -66,7 +72,7 @@ def main(
     Example: python scripts/sync_wandb.py runs/demo
     """
     folder = SweepFolder(sweep)
-    plan = offline(folder.read_plan())
+    plan = mirrored(folder.read_plan(), "offline")
     cells = [wandb_id(plan.config, cell.run_id) for cell in plan.cells if folder.read_record(cell.run_id)]
     if not cells:
         raise InputError(f"{sweep}: none of its {len(plan.cells)} cells has a record yet: train them with `sweep`")
@@ -90,16 +96,20 @@ def _upload(plan: Plan, folder: SweepFolder, due: Sequence[str], fit: str) -> No
     """Upload the runs `due`, the cells before the fit. Raises UploadError where one of them did not get there."""
     if trouble := server_trouble():
         raise UploadError(f"wandb: {trouble}; nothing was uploaded")
+    begun = {name for name in due if name != fit and is_begun(folder.path, name)}
+    mirror(mirrored(plan, "online"), folder, [c for c in plan.cells if wandb_id(plan.config, c.run_id) in begun])
     mirror_rest(plan, folder)
+    wait_for_logs()
     logs = logs_of(folder.path)
     said = ""
-    for part in ([name for name in due if name != fit], [fit] if fit in due else []):
+    for part in ([name for name in due if name not in {fit, *begun}], [fit] if fit in due else []):
         if paths := [logs[name] for name in part if name in logs and not is_uploaded(logs[name])]:
             said = upload(folder.path, paths)
     left = [name for name in due if name not in logs or not is_uploaded(logs[name])]
     print(f"uploaded {len(due) - len(left)} of {len(due)} runs")
     if left:
-        raise UploadError(f"{len(left)} of {len(due)} runs are not uploaded, {left[0]} the first: {said}")
+        why = said or "the server did not take it in time"
+        raise UploadError(f"{len(left)} of {len(due)} runs are not uploaded, {left[0]} the first: {why}")
 
 
 if __name__ == "__main__":

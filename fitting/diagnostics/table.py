@@ -121,5 +121,5 @@ def _checkpoints(frame: pd.DataFrame) -> Warn | None:
     return Warn(
         "checkpoints",
         f"{several.sum()} rows are checkpoints of {len(several)} runs: before its schedule ends a run's loss is "
-        "above what that many tokens can reach; fit each run's end, or use --method envelope",
+        "above what that many tokens can reach; fit each run's end (--ends), or use --method envelope",
     )
