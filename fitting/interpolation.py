@@ -13,16 +13,19 @@ from .runs import FLOPS_COLUMNS, PARAMS_COLUMNS, RunTable
 
 SMOOTHING = 0.2  # in ln tokens, as for approach 1
 SKIP = 0.05  # of a run's tokens: its start
+# In ln C after a curve's last point, which stands for the middle of what was logged last: a run reaches its own end.
+BEYOND = 0.05
 
 
 def runs_at(curves: CurveTable, flops: ArrayLike, *, smoothing: float = SMOOTHING, skip: float = SKIP) -> RunTable:
     """A row for each curve and each value of `flops` (training FLOPs) that lies between its points.
 
     Curves of 20 checkpoints or more are smoothed by local lines within `smoothing` in ln tokens (0: not), others are
-    interpolated by cubics in ln C; the first `skip` of each run's tokens are left out; nothing is extrapolated
-    (Hoffmann 2022, section 3.1, reads its isoFLOP profiles so; Porian 2024 likewise). `budget` and `flops` of a row
-    are the value asked for, `tokens` those that the curve had seen by then. A curve of a decaying schedule lies above
-    a run that ends there: such rows say so in `phase` ("hot") and the notes.
+    interpolated by cubics in ln C; the first `skip` of each run's tokens are left out; no curve is read further than
+    5 % of C beyond its last point (Hoffmann 2022, section 3.1, reads its isoFLOP profiles so; Porian 2024 likewise).
+    A row's `run` is the curve and the value, its `curve` the curve: rows of one curve share its noise. `budget` and
+    `flops` of a row are the value asked for, `tokens` those that the curve had seen by then. A curve of a decaying
+    schedule lies above a run that ends there: such rows say so in `phase` ("hot") and the notes.
 
     Raises InputError for a value that is no positive number or that no curve covers, FitError where no curve has two
     points after its start.
@@ -30,7 +33,7 @@ def runs_at(curves: CurveTable, flops: ArrayLike, *, smoothing: float = SMOOTHIN
     wanted = np.unique(np.asarray(flops, dtype=float))
     if not len(wanted) or not (np.isfinite(wanted) & (wanted > 0)).all():
         raise InputError(f"--at-flops {flops}: give positive numbers of training FLOPs")
-    read, notes = curves_at(curves, np.log(wanted), smoothing=smoothing, skip=skip)
+    read, notes = curves_at(curves, np.log(wanted), smoothing=smoothing, skip=skip, beyond=BEYOND)
     ends = curves.fitted.sort_values("tokens").drop_duplicates("curve", keep="last").set_index("curve")
     rows = [
         _row(pd.Series(ends.loc[curve.name]), curve.name, float(c), float(np.exp(log_d)), float(loss))
@@ -59,4 +62,16 @@ def _row(end: pd.Series, name: str, flops: float, tokens: float, loss: float) ->
     counts = {column: end[column] * share for column in FLOPS_COLUMNS if column in end}
     sizes = {column: end[column] for column in PARAMS_COLUMNS if column in end}
     known = {column: end[column] for column in ("source", "seed", "phase") if column in end}
-    return known | sizes | counts | {"run": name, "flops": flops, "budget": flops, "tokens": tokens, "loss": loss}
+    return (
+        known
+        | sizes
+        | counts
+        | {
+            "run": f"{name} at {flops:g}",
+            "curve": name,
+            "flops": flops,
+            "budget": flops,
+            "tokens": tokens,
+            "loss": loss,
+        }
+    )

@@ -41,6 +41,18 @@ def test_an_isoflop_fit_of_noisy_curves_finds_the_planted_exponent():
     assert [minimum.status.value for minimum in fit.minima] == ["interior"] * len(BUDGETS)
 
 
+def test_a_run_is_read_at_its_own_end_and_no_further():
+    whole = curves(noise=0.0)
+    ends = runs_at(whole, [4e21]).fitted
+    assert len(ends) == len(SIZES)
+    exact = SYMMETRIC.loss(ends["n_params"].to_numpy(), ends["tokens"].to_numpy())
+    assert ends["loss"].to_numpy() == pytest.approx(exact, rel=5e-4)
+    assert (6 * ends["n_params"] * ends["tokens"]).to_numpy() == pytest.approx(np.full(len(SIZES), 4e21), rel=1e-6)
+    assert len(set(ends["run"])) == len(set(ends["curve"])) == len(SIZES)
+    with pytest.raises(InputError, match="--at-flops"):
+        runs_at(whole, [4.4e21])
+
+
 def test_smoothing_and_decay_are_said():
     assert any("14 of 14 curves smoothed" in note for note in runs_at(curves(), [1e21]).notes)
     assert any("0 of 14 curves smoothed" in note for note in runs_at(curves(points=10), [1e21]).notes)

@@ -67,9 +67,13 @@ def make_grid(
     return _merged(log_flops, curves, averaged=table.decaying is False), tuple(notes)
 
 
-def curves_at(table: CurveTable, log_flops: Array, *, smoothing: float, skip: float) -> tuple[list[Curve], list[str]]:
-    """The curves of `table` at the given values of ln C, each NaN where it has no points to either side; and notes."""
-    return _read_at(_pieces(table, skip), log_flops, smoothing, skip, table.kind)
+def curves_at(
+    table: CurveTable, log_flops: Array, *, smoothing: float, skip: float, beyond: float
+) -> tuple[list[Curve], list[str]]:
+    """The curves of `table` at the given values of ln C, and notes; a curve ends `beyond` in ln C after its last point,
+    and is NaN from there on and before its first.
+    """
+    return _read_at(_pieces(table, skip), log_flops, smoothing, skip, table.kind, beyond)
 
 
 def _pieces(table: CurveTable, skip: float) -> list[_Piece]:
@@ -89,11 +93,13 @@ def _pieces(table: CurveTable, skip: float) -> list[_Piece]:
 
 
 def _read_at(
-    pieces: list[_Piece], log_flops: Array, smoothing: float, skip: float, kind: CurveKind
+    pieces: list[_Piece], log_flops: Array, smoothing: float, skip: float, kind: CurveKind, beyond: float = 0.0
 ) -> tuple[list[Curve], list[str]]:
     whole = kind is CurveKind.CHECKPOINTS
     dense = [whole and smoothing > 0 and len(piece.log_flops) >= DENSE_POINTS for piece in pieces]
-    curves = [piece.on_grid(log_flops, smoothing if d else 0.0, whole) for piece, d in zip(pieces, dense, strict=True)]
+    curves = [
+        piece.on_grid(log_flops, smoothing if d else 0.0, whole, beyond) for piece, d in zip(pieces, dense, strict=True)
+    ]
     notes = [f"{sum(dense)} of {len(pieces)} curves smoothed by local lines within +-{smoothing:g} in ln tokens"]
     return curves, [*notes, *([f"the first {skip:.0%} of each run's tokens are left out"] if whole else [])]
 
@@ -123,8 +129,9 @@ class _Piece:
         nodes = (averages @ c, averages @ np.log(d), averages @ loss)
         return cls(str(rows["curve"].iloc[0]), float(np.log(n).mean()), *nodes, averages, float(np.log(d.max())))
 
-    def on_grid(self, log_flops: Array, smoothing: float, whole: bool) -> Curve:
-        covered = (log_flops >= self.log_flops[0]) & (log_flops <= self.log_flops[-1])
+    def on_grid(self, log_flops: Array, smoothing: float, whole: bool, beyond: float) -> Curve:
+        last = self.log_flops[-1]
+        covered = (log_flops >= self.log_flops[0]) & (log_flops <= last + beyond)
         inside = log_flops[covered]
         if smoothing:
             operator = _local_lines(self.log_flops, inside, smoothing)
@@ -143,7 +150,7 @@ class _Piece:
             jitter = np.asarray(np.linalg.qr(jitter.T, mode="r")).T  # of the same covariance
         loss, log_d = (
             spread(operator @ self.loss, np.nan),
-            spread(np.interp(inside, self.log_flops, self.log_d), np.nan),
+            spread(np.interp(inside, self.log_flops, self.log_d) + np.maximum(inside - last, 0.0), np.nan),
         )
         return Curve(self.log_n, loss, log_d, spread(carry, 0.0), spread(jitter, 0.0), self.name, self.end)
 
