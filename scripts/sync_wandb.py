@@ -12,11 +12,12 @@ from typing import Annotated
 import typer
 
 from isoflop.fitting.errors import InputError
+from isoflop.fitting.readers.wandb_records import read_segment
 from isoflop.scripts.cli import Debug, run
 from isoflop.training.plan import Plan
 from isoflop.training.records import SweepFolder
 from isoflop.training.tracking import mirror, mirror_rest, not_mirrored, wandb_id
-from isoflop.training.wandb_session import UploadError, server_trouble, wait_for_logs
+from isoflop.training.wandb_session import UploadError, forget_mirrored, server_trouble, wait_for_logs
 
 SYNCED = ".wandb.synced"  # what `wandb sync` leaves beside a log that is uploaded
 
@@ -96,6 +97,9 @@ def _upload(plan: Plan, folder: SweepFolder, due: Sequence[str], fit: str) -> No
     """Upload the runs `due`, the cells before the fit. Raises UploadError where one of them did not get there."""
     if trouble := server_trouble():
         raise UploadError(f"wandb: {trouble}; nothing was uploaded")
+    for name, log in logs_of(folder.path).items():
+        if name in due and not is_uploaded(log) and read_segment(log).exit_code is None:
+            forget_mirrored(folder.path, name)  # a disk that was full, say, has torn its end off
     begun = {name for name in due if name != fit and is_begun(folder.path, name)}
     mirror(mirrored(plan, "online"), folder, [c for c in plan.cells if wandb_id(plan.config, c.run_id) in begun])
     mirror_rest(plan, folder)

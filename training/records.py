@@ -49,7 +49,7 @@ class SweepFolder:
         path = self.path / "plan.json"
         try:
             return Plan.from_json(json.loads(path.read_text()))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{self.path}: is no sweep folder (it has no plan.json)") from None
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: is not a plan of this version: {str(error).splitlines()[0]}") from None

@@ -40,6 +40,8 @@ class Mirror:
     ) -> None:
         self._folder = folder
         self._config = _config_of(cell, config)
+        # Told again even where it is as planned: a try that failed before has told the summary otherwise.
+        self._reached = {key for key, value in planned_record(cell, config, 0).items() if value != self._config[key]}
         self._whole = self._failed = False
         self._run: Any = guarded(lambda: self._start(cell, config)) if active else None
         for row in past:
@@ -71,13 +73,13 @@ class Mirror:
         guarded(lambda: self._run.log(values, step=step))
 
     def finish(self, record: Mapping[str, Any]) -> None:
-        """Mirror the record as the run's summary, as far as the run's config does not say the same."""
+        """Mirror the record as the run's summary: how far it came, and what the run's config does not say."""
         if self._run is not None:
             self._failed = record["status"] != "finished"
             guarded(lambda: self._summarise(to_strict(record)))
 
     def _summarise(self, record: Mapping[str, Any]) -> None:
-        new = {k: v for k, v in record.items() if k not in self._config or self._config[k] != v}
+        new = {k: v for k, v in record.items() if k in self._reached or k not in self._config or self._config[k] != v}
         self._run.summary.update(new)
         self._whole = True
 
@@ -108,11 +110,16 @@ def mirror_rest(plan: Plan, sweep: SweepFolder) -> int:
     if mode_of(plan.config) == "disabled":
         return 0
     missing = not_mirrored(plan, sweep)
-    for cell in missing:
+    mirror(plan, sweep, missing)
+    return len(missing)
+
+
+def mirror(plan: Plan, sweep: SweepFolder, cells: Sequence[RunPlan]) -> None:
+    """Mirror these cells of `plan` from their records and curves, unless another process is at them."""
+    for cell in cells:
         with sweep.claim(cell.run_id) as mine:
             if mine:
                 guarded(lambda cell=cell: _mirror_record(cell, plan.config, sweep))
-    return len(missing)
 
 
 def _mirror_record(cell: RunPlan, config: SweepConfig, sweep: SweepFolder) -> None:

@@ -38,6 +38,8 @@ def server_trouble() -> str:
         return f"WANDB_MODE={mode} keeps this machine from the server"
     try:
         known = _has_key(verify=True)
+    except ImportError as error:
+        return f"{error}: pip install 'isoflop[train]'"
     except Exception as error:  # of its many kinds, none is ours to tell apart
         return _one_line(error).partition(_NO_ANSWER)[0]
     return "" if known else _NO_KEY
@@ -84,7 +86,7 @@ def _init(sweep: SweepConfig, folder: Path, mode: Any, words: Mapping[str, Any])
         x_disable_stats=True,
         x_save_requirements=False,
     )
-    return wandb.init(
+    run = wandb.init(
         project=sweep.wandb.project,
         entity=sweep.wandb.entity,
         group=sweep.name,
@@ -95,6 +97,9 @@ def _init(sweep: SweepConfig, folder: Path, mode: Any, words: Mapping[str, Any])
         settings=settings,
         **words,
     )
+    for handler in logging.getLogger("wandb").handlers:
+        handler.handleError = lambda record: None  # on a full disk its log of itself would print a traceback a line
+    return run
 
 
 def end_run(run: Any, folder: Path, *, whole: bool, failed: bool = False) -> None:
@@ -115,6 +120,11 @@ def end_run(run: Any, folder: Path, *, whole: bool, failed: bool = False) -> Non
         marker = _marker(folder, run.id)
         marker.parent.mkdir(exist_ok=True)
         marker.touch()
+
+
+def wait_for_logs() -> None:
+    """Return once the logs of all ended runs are on the disk: `end_run` leaves the last of it to W&B's service."""
+    _wandb().teardown()
 
 
 def is_mirrored(folder: Path, run_id: str) -> bool:
@@ -160,8 +170,10 @@ def _one_line(error: Exception) -> str:
 def _wandb() -> Any:
     # Its reports on itself would hold the end of a process up when the network is dead.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    # A service taken over from the process that started this one would keep the ids of killed runs in use.
-    os.environ.pop("WANDB_SERVICE", None)
+    # A service taken over from the process that started this one would keep the ids of killed runs in use; within
+    # W&B's own sweeps and jobs all runs of a process would get the id that those gave it.
+    for name in ("WANDB_SERVICE", "WANDB_SWEEP_ID", "WANDB_LAUNCH"):
+        os.environ.pop(name, None)
     import wandb
 
     return wandb

@@ -58,7 +58,7 @@ def _parsed(source: str) -> _Address:
     parts = [unquote(part) for part in path.split("/")]
     if len(parts) != 2 or not all(part.strip() for part in parts):
         raise InputError(f"{source}: names no entity and project: write {_SHAPE}")
-    pairs = parse_qsl(query, keep_blank_values=True)
+    pairs = parse_qsl(query.replace("+", "%2B"), keep_blank_values=True)  # a tag of ours is C=1e+17
     asked = dict(pairs)
     unknown = [key for key in asked if key not in ("group", "tags", "state")]
     empty = [key for key, value in asked.items() if not value.strip(", ")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def read_offline(source: Path, logs: Sequence[Path]) -> Log:
         groups.setdefault(_identity(segment, segments), []).append(segment)
     ordered = [in_order(group) for group in groups.values()]
     histories = [history_of(group) for group in ordered]
-    runs = [_run(group, history) for group, history in zip(ordered, histories, strict=True)]
+    ids = _ids(list(groups))
+    runs = [_run(*each) for each in zip(ids, ordered, histories, strict=True)]
     resumed = [(group[0].id, history) for group, history in zip(ordered, histories, strict=True) if len(group) > 1]
     count = "an offline log" if len(logs) == 1 else f"{len(logs)} offline logs"
     notes = [*_torn(segments), *_resumed(resumed, len(runs))]
@@ -72,12 +74,21 @@ def _identity(segment: Segment, segments: Sequence[Segment]) -> tuple[str, ...]:
     return (known.facts.get("entity", ""), known.facts.get("project", ""), segment.id)
 
 
-def _run(segments: Sequence[Segment], history: History) -> TrackedRun:
+def _ids(identities: Sequence[tuple[str, ...]]) -> list[str]:
+    """The runs' ids, with entity and project where two projects have a run of one id."""
+    times = Counter(identity[-1] for identity in identities)
+    return [
+        "/".join(part for part in identity if part) if times[identity[-1]] > 1 else identity[-1]
+        for identity in identities
+    ]
+
+
+def _run(run_id: str, segments: Sequence[Segment], history: History) -> TrackedRun:
     last = segments[-1]
     facts = {key: value for segment in segments for key, value in segment.facts.items()}
     state, flag = _end(last)
     return TrackedRun(
-        id=last.id,
+        id=run_id,
         source=str(last.path),
         flag=flag,
         config=merged([segment.config for segment in segments]),

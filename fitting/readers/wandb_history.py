@@ -60,7 +60,8 @@ def read_histories(
             failed[run.id] = str(rows or "W&B gives no row of it")
         else:
             found[run.id] = _frame(rows)
-            cache.put(run.id, run.version, found[run.id])
+            if len(rows) >= run.rows:  # else the server may have the others next time
+                cache.put(run.id, run.version, found[run.id])
     return found, failed
 
 
@@ -98,6 +99,8 @@ def _ranges(low: int, high: int, rows: int) -> list[tuple[int, int]]:
 
 def _taken(data: Any) -> tuple[list[dict[str, float]], int]:
     run = data["project"]["run"]
+    if run is None:
+        raise Unread("W&B has no such run any more")
     last = (run["historyKeys"] or {}).get("lastStep", -1)
     return [_numbers(json.loads(row)) for row in run["history"]], int(last)
 

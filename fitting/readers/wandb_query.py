@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from ..errors import InputError
 
 T = TypeVar("T")
+_NO_ANSWER = ": Failed to execute API request"  # what follows blames the service of this machine
 _LOGIN = "run `wandb login`, or set WANDB_API_KEY"
 
 
@@ -142,9 +143,8 @@ def sign_in(source: str, patience: Patience) -> Server:
     except UsageError as error:
         raise InputError(f"{source}: not logged in to W&B: {_LOGIN}") from error
     except (wandb.Error, ValueError) as error:
-        raise InputError(
-            f"{source}: no login at W&B ({_one_line(str(error))}): {_LOGIN}, or mend the network"
-        ) from error
+        why = _one_line(str(error).partition(_NO_ANSWER)[0])
+        raise InputError(f"{source}: no login at W&B ({why}): {_LOGIN}, or mend the network") from error
     if not api.api_key:
         raise InputError(f"{source}: the W&B login is not by an API key: {_LOGIN}")
     return Server(str(api.settings["base_url"]), api.api_key, patience)

@@ -70,6 +70,11 @@ def test_filters_are_the_servers_to_apply(serve: Serve) -> None:
     }  # fmt: skip
 
 
+def test_a_plus_in_an_address_is_one(serve: Serve) -> None:
+    serve([FakeRun("a", tags=("C=1e+17",)), FakeRun("b", tags=("C=1e 17",))])
+    assert list(read_project(f"{PROJECT}?tags=C=1e+17").frame["run"]) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [
@@ -165,9 +170,12 @@ def test_runs_of_our_own_keep_their_histories_in_the_order_of_their_plan(serve: 
     assert points(log, "cell4e+09") == [(5, 4e9)]
 
 
-def test_a_history_with_fewer_rows_than_counted_is_noted(serve: Serve) -> None:
-    serve(many(2, counted=25))
+def test_a_history_with_fewer_rows_than_counted_is_noted_and_asked_for_again(serve: Serve) -> None:
+    server = serve(many(2, counted=25))
     assert history(read_project(PROJECT)).attrs["notes"] == ["histories of 2 runs lack rows, as of r0"]
+    for run in server.runs:
+        run.history = curve(25)
+    assert len(history(read_project(PROJECT))) == 50
 
 
 def test_values_that_are_no_numbers_are_no_points(serve: Serve) -> None:

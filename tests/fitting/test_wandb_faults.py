@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -80,6 +81,15 @@ def test_a_run_that_always_fails_costs_its_tries_and_no_more(serve: Serve) -> No
     assert server.calls["HistoryPage"] == wandb_query.PATIENCE.tries
 
 
+def test_a_run_deleted_meanwhile_is_named_and_not_asked_for_again(serve: Serve) -> None:
+    server = serve(many(3))
+    log = read_project(PROJECT)
+    del server.runs[1]
+    assert len(history(log)) == 40
+    assert list(log.frame["flag"]) == ["", "its history could not be read: W&B has no such run any more", ""]
+    assert server.calls["HistoryPage"] == 3
+
+
 def test_a_server_that_went_down_is_left_alone_after_a_while(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wandb_query, "PATIENCE", wandb_query.Patience(first_wait_s=0.0, failures=30))
     server = serve(many(60))
@@ -123,6 +133,17 @@ def test_a_server_that_lists_nothing_is_one_line(serve: Serve) -> None:
         read_project(PROJECT)
     assert "\n" not in str(caught.value)
     assert len(server.requests) < 30
+
+
+def test_a_server_that_cannot_be_reached_is_one_line(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve([])
+    with socket.socket() as taken:  # bound and not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("WANDB_BASE_URL", address)
+        with pytest.raises(InputError) as caught:
+            read_project(PROJECT)
+    assert str(caught.value).startswith(f"{PROJECT}: no login at W&B (Failed to verify credentials with {address}): ")
 
 
 def test_control_c_leaves_at_once(serve: Serve) -> None:

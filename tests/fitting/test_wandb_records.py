@@ -151,7 +151,9 @@ def test_the_same_id_in_two_projects_is_two_runs(tmp_path):
     log(tmp_path, 1, ROWS[:2])
     other = record(run={"run_id": "a", "project": "another"}), record(exit={})
     (tmp_path / "run-b.wandb").write_bytes(framed(other)[0])
-    assert sorted(read_log(tmp_path).frame["run.project"]) == ["another", "p"]
+    frame = read_log(tmp_path).frame
+    assert sorted(frame["run.project"]) == ["another", "p"]
+    assert sorted(frame["run"]) == ["another/a", "p/a"]  # of one name they would pass for rows of one run
 
 
 def test_a_torn_mirror_does_not_hide_that_the_others_are_ours(tmp_path):

@@ -134,11 +134,10 @@ class WandbServer:
             return 200, {"data": {"project": None}}, 0
         if name == "Runs":
             return self._page("config" in query.partition("Runs")[2], variables)
-        run = next(
-            run
-            for run in self.runs
-            if run.id == (variables.get("run") or variables.get("name") or variables["runName"])
-        )
+        asked = variables.get("run") or variables.get("name") or variables["runName"]
+        run = next((run for run in self.runs if run.id == asked), None)
+        if run is None:
+            return 200, {"data": {"project": {"run": None}}}, 0
         if run.read:
             return self._faulty(run.read) or (500, {}, 0)
         if name == "RunParquetHistory":

@@ -160,6 +160,9 @@ def test_unknown_commands_and_missing_arguments(command: Callable[..., Any], tmp
     refused(command("plan"), "Missing argument 'CONFIG'")
     refused(command("plan", tmp_path / "no.yaml"), "no.yaml: cannot be read: no such file")
     refused(command("run", tmp_path, "0123456789ab"), "is no sweep folder")
+    a_file = tmp_path / "file"
+    a_file.write_text("")
+    refused(command("run", a_file, "0123456789ab"), "is no sweep folder")
     refused(command("compare", tmp_path / "no.json"), "no.json")
     assert "sweep" in command().out
 

@@ -24,6 +24,7 @@ from isoflop.training.loop import make_accelerator, train
 from isoflop.training.plan import Plan, make_plan
 from isoflop.training.records import SweepFolder
 from isoflop.training.tracking import mirror_rest
+from isoflop.training.wandb_session import wait_for_logs
 
 from .helpers import tiny
 
@@ -71,6 +72,7 @@ def train_cells(plan: Plan, sweep: SweepFolder, count: int) -> None:
 
 
 def assert_same_runs(folder: Path) -> None:
+    wait_for_logs()
     ours, theirs = (load_runs(source).frame.drop(columns="source") for source in (folder, folder / "wandb"))
     pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
 

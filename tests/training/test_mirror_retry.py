@@ -10,6 +10,7 @@ import pytest
 from isoflop.fitting import load_runs
 from isoflop.training.launch.base import record_failure
 from isoflop.training.tracking import mirror_rest
+from isoflop.training.wandb_session import wait_for_logs
 
 from .test_mirror import assert_same_curve, planned, train_cells
 
@@ -28,6 +29,7 @@ def test_a_failed_cell_trained_again_reads_back_as_the_folder_does(text_folder: 
     assert mirror_rest(plan, sweep) == 1
     (sweep.run_folder(cell.run_id) / "record.json").unlink()
     train_cells(plan, sweep, 1)
+    wait_for_logs()
     ours, theirs = (load_runs(source).frame.drop(columns="source") for source in (tmp_path, tmp_path / "wandb"))
-    pd.testing.assert_frame_equal(ours, theirs[list(ours)], check_exact=True)
+    pd.testing.assert_frame_equal(ours, theirs.reindex(columns=list(ours)), check_exact=True)
     assert_same_curve(sweep, cell.run_id)

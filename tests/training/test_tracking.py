@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import json
 import logging
@@ -31,7 +32,7 @@ from isoflop.training.corpus import prepare_corpus
 from isoflop.training.loop import make_accelerator, train
 from isoflop.training.plan import Plan, make_plan
 from isoflop.training.records import SweepFolder
-from isoflop.training.tracking import MARK, mirror_rest
+from isoflop.training.tracking import MARK, Mirror, mirror_rest
 from isoflop.training.tracking_fit import fit_is_mirrored, log_fit
 
 from .helpers import tiny
@@ -50,7 +51,8 @@ def trained(plan: Plan, folder: Path, count: int = 1) -> list[dict[str, Any]]:
 
 
 def offline_runs(folder: Path) -> list[Path]:
-    """Their logs, in the order they were begun."""
+    """Their logs, in the order they were begun, once they are written."""
+    wandb_session.wait_for_logs()
     return sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
 
 
@@ -191,6 +193,7 @@ def test_a_server_that_cannot_be_reached_is_given_up_once(
     assert [record["status"] for record in records] == ["finished"] * 3
     assert caplog.text.count("mirrored offline from here on") == 1
     assert len(list(tmp_path.glob("wandb/run-*"))) == 1  # the only try
+    wandb_session.wait_for_logs()
     assert load_runs(tmp_path / "wandb").frame["loss"].tolist() == [record["loss"] for record in records]
 
 
@@ -202,6 +205,7 @@ def test_a_refused_key_is_tried_once_and_the_cells_go_on_offline(
     assert refusing_server.count("/graphql") == 1
     assert "401" in caplog.text
     assert "aaaa" not in caplog.text
+    wandb_session.wait_for_logs()
     assert load_runs(tmp_path / "wandb").frame["loss"].tolist() == [record["loss"] for record in records]
 
 
@@ -214,6 +218,35 @@ def test_no_trouble_with_wandb_costs_a_run(
         [record] = trained(planned(text_folder, wandb__mode="offline"), tmp_path / "loud")
     assert record["loss"] == expected["loss"]
     assert "the records in the sweep folder are complete" in caplog.text
+
+
+def test_a_log_that_cannot_be_written_prints_nothing(
+    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    plan = planned(text_folder, wandb__mode="offline")
+    mirror = Mirror(plan.cells[0], plan.config, tmp_path)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for handler in logging.getLogger("wandb").handlers:
+        monkeypatch.setattr(handler, "flush", full)
+    mirror.close()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["WANDB_SWEEP_ID", "WANDB_LAUNCH"])
+def test_within_a_job_of_wandbs_each_cell_is_a_run_of_its_own(
+    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "given")
+    monkeypatch.setenv("WANDB_RUN_ID", "given")
+    wandb_session._wandb.cache_clear()
+    plan = planned(text_folder, wandb__mode="offline")
+    trained(plan, tmp_path, count=2)
+    names = {f"run-tiny-{cell.run_id}.wandb" for cell in plan.cells[:2]}
+    assert {log.name for log in offline_runs(tmp_path)} == names
+    assert read_segment(offline_runs(tmp_path)[0]).facts["project"] == "isoflop"
 
 
 def test_disabled_leaves_no_trace(text_folder: Path, tmp_path: Path) -> None:
