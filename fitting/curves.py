@@ -41,10 +41,11 @@ class CurveTable:
         if "curve" not in self.table.frame:
             raise InputError("no column 'curve' says which rows are one curve: make the table with curves_of")
         if not self._is_whole().any():
-            what = "run has two checkpoints" if self.kind is CurveKind.CHECKPOINTS else "size has two numbers of tokens"
+            if self.kind is CurveKind.CHECKPOINTS:
+                raise InputError("no run has two checkpoints with different tokens: an envelope needs curves")
             raise InputError(
-                f"no {what}: an envelope needs curves; name the columns that tell runs and tokens apart with --columns "
-                "run=COL,tokens=COL"
+                "no size has two numbers of tokens: these are run ends, and an envelope needs curves; name the columns "
+                "that tell a run's checkpoints apart with --columns run=COL,tokens=COL, if there are any"
             )
 
     def __len__(self) -> int:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .cells import bad_numbers, numbers_of, places, reasons_of, texts_of
 from .counting import FLOP_CONVENTIONS
 from .errors import InputError
 from .query import rows_matching
-from .units import count_of
 
 REQUIRED = ("n_params", "tokens", "loss")
 PARAMS_COLUMNS = ("n_params", "n_params_non_embedding", "n_params_blocks_and_head")
@@ -37,10 +35,9 @@ NUMBERS = (
 )
 COLUMNS = ("run", "source", *NUMBERS, "seed", "phase", "loss_unit", "state", "flag")
 # In these a text may be a count with a suffix, as 60M.
-_COUNTS = (*PARAMS_COLUMNS, "tokens", *FLOPS_COLUMNS, "budget", "unique_tokens", "planned_tokens")
+COUNTS = (*PARAMS_COLUMNS, "tokens", *FLOPS_COLUMNS, "budget", "unique_tokens", "planned_tokens")
 # One flag a row: what keeps it from being fitted. The order is that of the reasons given.
 _FITTED_NUMBERS = ("n_params", "tokens", "loss", "flops")
-_MOST = 1e100  # and its inverse the least: the powers and products of what lies beyond overflow
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ class RunTable:
         if "budget" not in self.frame:
             return "no budget column"
         fitted = self.fitted
-        wrong = _bad_numbers(fitted["budget"].to_numpy(dtype=float))
+        wrong = bad_numbers(fitted["budget"].to_numpy(dtype=float))
         if not wrong:
             return ""
         row, reason = next(iter(wrong.items()))
@@ -115,7 +112,7 @@ class RunTable:
         usable = self.fitted
 
         def complete(name: str) -> bool:
-            return name in usable and not _bad_numbers(usable[name].to_numpy(dtype=float))
+            return name in usable and not bad_numbers(usable[name].to_numpy(dtype=float))
 
         return {
             "n_params": [name for name in PARAMS_COLUMNS if complete(name)],
@@ -189,52 +186,18 @@ def _completed(given: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             raise InputError(f"no column {name!r} among {', '.join(frame.columns)}: name it with --columns {name}=COL")
     for name in NUMBERS:
         if name in frame:
-            frame[name] = numbers_of(frame, name, counts=name)
+            frame[name] = numbers_of(frame, name, suffixes=name in COUNTS)
     notes = _derive_flops(frame)
     for name in ("run", "source"):
         if name not in frame:
             frame[name] = [f"row {i + 1}" for i in range(len(frame))] if name == "run" else ""
-        frame[name] = _text(pd.Series(frame[name]))
+        frame[name] = texts_of(pd.Series(frame[name]))
     flags = _number_flags(frame)
     if "flag" in frame:
-        own = _flags(pd.Series(frame["flag"]))
+        own = reasons_of(pd.Series(frame["flag"]))
         flags = own.where(own != "", flags)
     frame["flag"] = flags.astype(object)
     return frame, notes
-
-
-def numbers_of(frame: pd.DataFrame, name: str, counts: str = "") -> pd.Series:
-    """Column `name` as floats, NaN where missing; InputError naming place, column and value where it is no number.
-
-    `counts` says which of our columns it is: a text in one of counts may have a suffix, as 60M.
-    """
-    column = pd.Series(frame[name])
-    try:
-        if pd.api.types.is_bool_dtype(column):
-            raise TypeError("its values are true and false")
-        return pd.Series(pd.to_numeric(column)).astype(float)
-    except (ValueError, TypeError, OverflowError) as error:
-        read = [_number(value, counts in _COUNTS) for value in column]
-        if None in read:
-            row = read.index(None)
-            place = places(frame.iloc[[row]])[0] or f"row {row + 1}"
-            value = column.iloc[row]
-            value = repr(value.item() if isinstance(value, np.generic) else value)[:80]
-            raise InputError(f"{place}: column {name!r} holds {value}, which is no number") from error
-        return pd.Series(read, index=column.index, dtype=float)
-
-
-def places(frame: pd.DataFrame) -> list[str]:
-    """Where each row of `frame` stands: its file, and the line there where it is known."""
-    # `source_path` is where the readers put a row's file when the table has a `source` column of its own.
-    files = frame.get("source_path", frame.get("source"))
-    if files is None:
-        return [""] * len(frame)
-    lines = frame["source_line"] if "source_line" in frame else [None] * len(frame)
-    return [
-        f"{file}" if pd.isna(line) else f"{file}:{line:.0f}" if isinstance(line, (int, float)) else f"{file}:{line}"
-        for file, line in zip(files, lines, strict=True)
-    ]
 
 
 def _reasons(rows: pd.DataFrame) -> list[dict[str, str]]:
@@ -242,36 +205,6 @@ def _reasons(rows: pd.DataFrame) -> list[dict[str, str]]:
         {"run": str(run), "reason": str(flag)} | ({"source": place} if place else {})
         for run, flag, place in zip(rows["run"], rows["flag"], places(rows), strict=True)
     ]
-
-
-def _number(value: Any, count: bool) -> float | None:
-    """NaN for what is missing, None for what is no number."""
-    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, str) and not value.strip()):
-        return math.nan
-    if isinstance(value, str) and count:
-        return count_of(value)
-    try:
-        return None if isinstance(value, (bool, np.bool_)) else float(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _flags(column: pd.Series) -> pd.Series:
-    """Reasons in one line each; of a column of truths, true is one."""
-    if pd.api.types.is_bool_dtype(column):
-        return pd.Series(np.where(column, "flagged in its source", ""), index=column.index, dtype=object)
-    texts = _text(column)
-    odd = {text: " ".join(text.split()) for text in texts.drop_duplicates() if text != " ".join(text.split())}
-    return texts.replace(odd) if odd else texts
-
-
-def _text(column: pd.Series) -> pd.Series:
-    """As texts, "" where missing; equal ones are one object, so that ten million rows of few runs stay small."""
-    codes, known = pd.factorize(column)
-    if column.dtype == object and (codes >= 0).all() and all(isinstance(each, str) for each in known):
-        return column
-    texts = np.array([*map(str, known), ""], dtype=object)
-    return pd.Series(texts[codes], index=column.index, dtype=object)
 
 
 def _derive_flops(frame: pd.DataFrame) -> list[str]:
@@ -289,23 +222,9 @@ def _derive_flops(frame: pd.DataFrame) -> list[str]:
 def _number_flags(frame: pd.DataFrame) -> pd.Series:
     flags = np.full(len(frame), "", dtype=object)
     for name in reversed(_FITTED_NUMBERS):
-        for row, reason in _bad_numbers(frame[name].to_numpy(dtype=float)).items():
+        for row, reason in bad_numbers(frame[name].to_numpy(dtype=float)).items():
             flags[row] = f"{name} {reason}"
     return pd.Series(flags, index=frame.index, dtype=object)
-
-
-def _bad_numbers(values: NDArray[np.float64]) -> dict[int, str]:
-    """What is wrong with each value that is no positive number an estimator can use."""
-    (rows,) = np.nonzero(~((values >= 1 / _MOST) & (values <= _MOST)))
-    return {int(row): _why_bad(float(values[row])) for row in rows}
-
-
-def _why_bad(value: float) -> str:
-    if np.isnan(value):
-        return "is nan"
-    if np.isinf(value):
-        return "is inf"
-    return f"is not positive: {value:g}" if value <= 0 else "is beyond 1e-100 to 1e100"
 
 
 def _flops_label(column: str) -> str:

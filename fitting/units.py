@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+# "0,725M" has a decimal comma: it is no count here, rather than one a thousand times as large.
 _NUMBER = re.compile(
-    r"\s*(?P<number>[+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*"
+    r"\s*(?P<number>[+-]?(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*"
     r"(?P<times>[kmbgt])?\s*(?:params?|parameters|tokens?|toks?|flops?)?\s*",
     re.IGNORECASE,
 )

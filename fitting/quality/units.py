@@ -50,6 +50,35 @@ def mixed_units(rows: Rows, free: Mask) -> Found:
     return np.append(found, where[new]), texts + [more[i] for i in np.flatnonzero(new)]
 
 
+def units_of_all(rows: Rows, free: Mask) -> list[str]:
+    """A note on each column that most runs have in a unit not ours: none is the odd one out, so none is flagged."""
+    ends = free & rows.last
+    columns = (rows.numbers(name) for name in ("flops", "n_params", "tokens", "loss"))
+    flops, n, d, loss = (None if column is None else column[ends] for column in columns)
+    notes = [
+        f"{name} are near {typical:.3g}: of millions make counts by --columns {name}='`COL` * 1e6'"
+        for name, values in (("n_params", n), ("tokens", d))
+        if values is not None and (typical := _middle(values)) < _LEAST
+    ]
+    if loss is not None and (typical := _middle(loss)) > MOST_NATS:
+        notes.append(f"losses are near {typical:.3g}, above any guess in nats: of perplexities give the logarithms")
+    if flops is None or n is None or d is None or notes:
+        return notes
+    with np.errstate(all="ignore"):
+        ratio = _middle(flops / 6 / n / d)
+    if np.isnan(ratio) or 1 / _RATIO_GAP <= ratio <= _RATIO_GAP:
+        return []
+    remedy = "of PFLOP/s-days make FLOPs by --columns flops='`COL` * 8.64e19'"
+    return [f"flops are near {ratio:.3g} times 6 n_params tokens: another unit, or the FLOPs of one token; {remedy}"]
+
+
+def _middle(values: NDArray[np.float64]) -> float:
+    """The median of the positive numbers there, the lower one of two; NaN for none."""
+    known = values[(values > 0) & np.isfinite(values)]
+    half = (len(known) - 1) // 2
+    return float(np.partition(known, half)[half]) if len(known) else np.nan
+
+
 def _flop_ratios(rows: Rows, ends: Mask) -> dict[int, str]:
     """Runs whose C/(6 N D) is orders of magnitude off the table's own."""
     flops, n, d = (rows.numbers(name) for name in ("flops", "n_params", "tokens"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..errors import InputError
@@ -33,21 +34,25 @@ def load_runs(
 
     `columns` maps our column names to a source's own ({"loss": "final_nats"}, or a formula of columns), `mapping` is
     a YAML file that does so; without either common names are recognised and the guess is said in the notes. A
-    source's own columns stay beside the canonical ones, so that queries may use either. `ends` keeps of each run the
-    row of most tokens alone, where a table has its checkpoints; `where` keeps the rows for which it holds (see
-    `RunTable.where`). Runs that `quality` doubts are flagged, those of each value of the column `apart` among
-    themselves, and not fitted unless `keep_flagged`. Raises InputError, one line, for a source that cannot be used.
+    source's own columns stay beside the canonical ones, so that queries may use either. A row without a run is a run
+    of its own, and so is each seed of a run. Beside sources with FLOPs one without has C = 6 N D. `ends` keeps
+    of each run the row of most tokens alone, where a table has its checkpoints; `where` keeps the rows for which it
+    holds (see `RunTable.where`). Runs that `quality` doubts are flagged, those of each value of the column `apart`
+    among themselves, and not fitted unless `keep_flagged`. Raises InputError, one line, for a source that cannot be
+    used.
     """
     names = column_map(columns, mapping)
-    frames, notes = [], []
-    for source in require(sources):
+    frames, notes, several = [], [], len(require(sources)) > 1
+    for source in sources:
         frame, more = run_frame(read_log(source), names)
         if ends and not frame.empty:
-            frame, rows = last_rows(frame), len(frame)
-            more = [*more, f"{source}: of {rows} rows the last of each run: {len(frame)}"]
-        frames.append(frame if len(sources) == 1 else frame.assign(run=[f"{source}:{run}" for run in frame["run"]]))
+            frame, more = _ends(frame, more, source)
+        if several and "flops" not in frame:  # beside a source that has them
+            frame = frame.assign(flops=6.0 * frame["n_params"] * frame["tokens"])
+            more = [*more, f"{source}: no FLOP column: C = 6 N D is assumed"]
+        frames.append(frame.assign(run=[f"{source}:{run}" for run in frame["run"]]) if several else frame)
         notes += more
-    frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames.pop()
+    frame = pd.concat(frames, ignore_index=True) if several else frames.pop()
     try:
         if where is not None:  # before quality control: what is not asked for is no measure of what is
             frame = RunTable(frame, keep_flagged=True).where(where).frame
@@ -55,9 +60,17 @@ def load_runs(
         return RunTable(frame, tuple(dict.fromkeys([*notes, *more])), keep_flagged)
     except InputError as error:
         text, first = str(error), str(sources[0])
-        if len(sources) > 1 or text.startswith((first, "--where")):
+        if several or text.startswith((first, "--where")):
             raise
         raise InputError(f"{first}: {text}") from error
+
+
+def _ends(frame: pd.DataFrame, notes: list[str], source: str | Path) -> tuple[pd.DataFrame, list[str]]:
+    if frame["run"].iloc[0] == "row 1":  # which is our own name for a row without one
+        said = "no column says which rows are of one run: each is taken for an end; name it with --columns run=COL"
+        return frame, [*notes, f"{source}: {said}"]
+    short = last_rows(frame)
+    return short, [*notes, f"{source}: of {len(frame)} rows the last of each run: {len(short)}"]
 
 
 def _checked(frame: pd.DataFrame, apart: str | None) -> tuple[pd.DataFrame, list[str]]:
@@ -82,9 +95,29 @@ def column_map(columns: Mapping[str, str] | None, mapping: str | Path | None) ->
 def run_frame(log: Log, names: ColumnMap) -> tuple[pd.DataFrame, list[str]]:
     """The rows of `log` with our columns beside its own, and notes: its kind, what was guessed."""
     found, guesses = name_columns(log, names)
-    frame = with_columns(log.frame, found, names)
-    if "run" not in frame:
-        frame = frame.assign(run=[f"row {number}" for number in range(1, len(frame) + 1)])
+    frame = with_columns(log, found, names)
+    nameless = frame["run"].isna().to_numpy() if "run" in frame else np.ones(len(frame), dtype=bool)
+    if nameless.any():  # each is a run of its own
+        runs = frame["run"].to_numpy(dtype=object).copy() if "run" in frame else np.empty(len(frame), dtype=object)
+        runs[nameless] = [f"row {number + 1}" for number in np.flatnonzero(nameless)]
+        frame = frame.assign(run=runs)
+    frame = _apart_by_seed(frame)
     if log.lowest is not None and found.get("loss") in log.lowest and "lowest_loss" not in frame:
         frame = frame.assign(lowest_loss=log.lowest[found["loss"]].to_numpy(dtype=float))
     return frame, [f"{log.source}: {log.kind}, {len(frame)} rows", *log.notes, *guesses]
+
+
+def _apart_by_seed(frame: pd.DataFrame) -> pd.DataFrame:
+    """A name that runs of several seeds share, with the seed in it: they are as many runs."""
+    if "seed" not in frame:
+        return frame
+    (run, runs), (seed, seeds) = (pd.factorize(frame[name], use_na_sentinel=False) for name in ("run", "seed"))
+    pair, pairs = pd.factorize(run * len(seeds) + seed)
+    if len(pairs) == len(runs):
+        return frame
+    shared = np.bincount(pairs // len(seeds))[pairs // len(seeds)] > 1
+    names = [
+        f"{runs[code // len(seeds)]}, seed {seeds[code % len(seeds)]}" if several else runs[code // len(seeds)]
+        for code, several in zip(pairs, shared, strict=True)
+    ]
+    return frame.assign(run=np.array(names, dtype=object)[pair])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 
 import pandas as pd
 
+from ..cells import numbers_of
 from ..errors import InputError
-from ..query import values_of
-from ..runs import COLUMNS, NUMBERS, REQUIRED, numbers_of
+from ..query import check_formula, values_of
+from ..runs import COLUMNS, COUNTS, NUMBERS, REQUIRED
 from .log import Log
 from .mapping import ColumnMap
 
-# Names seen in published tables and in logs, best first; compared without case, spaces, dashes, dots and underscores.
+# Names seen in published tables and in logs, best first; words are compared without case, spaces, dashes,
+# dots, underscores and slashes, single letters as they are.
 ALIASES = {
     "n_params": ("params", "num_params", "parameters", "num_parameters", "total_params", "model_params", "n_total",
                  "model_size", "parameter_count", "model/num_parameters", "N"),
@@ -35,8 +38,9 @@ ALIASES = {
 # In a log a plain "loss" is the training's, of one batch: what was validated comes first.
 TRAINING_LOSSES = ("loss", "train_loss", "train/loss", "training_loss")
 _LOSSES_OF_LOGS = (*ALIASES["loss"], *TRAINING_LOSSES)
-_PREFIXES = ("", "summary.", "config.", "run.")
 _FORMULA = re.compile(r"[`*]|\s[-+/]\s")
+_OPERATOR = re.compile(r"[-+*/]")
+_AS_FORMULA = "; a formula has spaces around + - /, and `backticks` around names that are no plain words"
 # What quality control reads: a column that merely has such a name must not stop a fit.
 _ONLY_NUMERIC = ("step", "planned_steps", "planned_tokens", "lowest_loss")
 
@@ -48,48 +52,76 @@ def name_columns(log: Log, mapping: ColumnMap) -> tuple[dict[str, str], list[str
     aliases. Raises InputError for a name given that is not there and for a required column that cannot be found.
     """
     names = [str(name) for name in log.frame.columns]
-    found = {ours: _existing(ours, theirs, names, log.source) for ours, theirs in mapping.exact.items()}
+    logged = log.history is not None
+    found = {ours: _existing(ours, theirs, names, log.source, logged) for ours, theirs in mapping.exact.items()}
+    notes: list[str] = []
     for ours, alternatives in mapping.columns.items():
         match = next((theirs for theirs in alternatives if _is_there(theirs, names)), None)
         if match is not None:
             found.setdefault(ours, match)
-    notes: list[str] = []
+        elif ours in REQUIRED and ours not in found:
+            notes.append(f"{mapping.file} names {', '.join(alternatives)} for {ours}: not in {log.source}")
     taken = set(found.values())
     for ours in COLUMNS:
         if ours in found or ours in mapping.values or ours in ("flag", "source"):
             continue
         left = [name for name in names if name not in taken or name == ours]
-        guess = (ours if ours in left else None) if log.ours else _guess(ours, left, log.history is not None)
+        guess = (ours if ours in left else None) if log.ours else _guess(ours, left, logged)
         if guess is None or (ours in _ONLY_NUMERIC and not pd.api.types.is_numeric_dtype(log.frame[guess])):
             continue
         found[ours] = guess
-        if guess != ours:
+        said = "" if log.ours or ours != "loss" else _of_losses(guess, names, logged)
+        if guess != ours or said:
             taken.add(guess)
-            notes.append(f"column {guess!r} is read as {ours}")
-    for ours in REQUIRED:
-        if ours not in found and ours not in mapping.values:
-            tried = f" ({mapping.file} names {', '.join(mapping.columns[ours])})" if ours in mapping.columns else ""
-            remedies = [note for note in log.notes if f"--columns {ours}=" in note]
-            remedy = "; ".join(remedies) or f"name it with --columns {ours}=COL"
-            raise InputError(f"{log.source}: no column for {ours} among {_listed(names)}{tried}: {remedy}")
+            notes.append(f"column {guess!r} is read as {ours}{said}")
+    missing = [ours for ours in REQUIRED if ours not in found and ours not in mapping.values]
+    if missing:
+        raise InputError(_not_there(missing, names, notes, log))
     return found, notes
 
 
-def with_columns(frame: pd.DataFrame, found: dict[str, str], mapping: ColumnMap) -> pd.DataFrame:
-    """`frame` with our columns added beside its own. Raises InputError for text where a number is due."""
+def _not_there(missing: Sequence[str], names: Sequence[str], notes: Sequence[str], log: Log) -> str:
+    """What to say where no column is `missing`: what there is, what was tried, and the remedy that is known."""
+    tried = "".join(f"; {note}" for note in notes if any(f" for {ours}: not in" in note for ours in missing))
+    remedies = [note for note in log.notes if any(f"--columns {ours}=" in note for ours in missing)]
+    remedy = "; ".join(remedies) or f"name it with --columns {','.join(f'{ours}=COL' for ours in missing)}"
+    own = [name for name in names if name not in ("source", "source_path", "source_line", "run", "flag")]
+    return f"{log.source}: no column for {' nor '.join(missing)} among {_listed(own)}{tried}: {remedy}"
+
+
+def with_columns(log: Log, found: dict[str, str], mapping: ColumnMap) -> pd.DataFrame:
+    """The rows of `log` with our columns added beside its own. Raises InputError for text where a number is due."""
+    frame = log.frame
     values: dict[str, pd.Series | str | float] = dict(mapping.values)
     for ours, theirs in found.items():
         if theirs not in frame.columns:
-            values[ours] = values_of(frame, theirs, f"column {ours}")
+            parts = {
+                name: numbers_of(frame, name, suffixes=ours in COUNTS)
+                for name in columns_in(theirs, list(frame.columns))
+            }
+            values[ours] = values_of(pd.DataFrame(parts, index=frame.index), theirs, f"{log.source}: column {ours}")
         else:  # Numbers are checked here, where the file's own name of the column is known.
-            values[ours] = numbers_of(frame, theirs, counts=ours) if ours in NUMBERS else pd.Series(frame[theirs])
+            values[ours] = (
+                numbers_of(frame, theirs, suffixes=ours in COUNTS) if ours in NUMBERS else pd.Series(frame[theirs])
+            )
     return frame.assign(**values)
 
 
-def _existing(ours: str, theirs: str, names: Sequence[str], source: str) -> str:
-    if not _is_there(theirs, names):
-        raise InputError(f"{source}: --columns {ours}={theirs}: no column {theirs!r} among {_listed(names)}")
-    return theirs
+def _existing(ours: str, theirs: str, names: Sequence[str], source: str, logged: bool) -> str:
+    """The column or formula that the user named; of a log without its history also by the key in its summary."""
+    label = f"{source}: --columns {ours}={theirs}"
+    if logged and theirs not in names and f"summary.{theirs}" in names:
+        return f"summary.{theirs}"
+    if theirs not in names and _FORMULA.search(theirs):
+        check_formula(theirs, label)
+    missing = next((name for name in columns_in(theirs, names) if name not in names), None)
+    if missing is None:
+        return theirs
+    near = difflib.get_close_matches(missing, names, n=3, cutoff=0.7)
+    meant = f"; did you mean {' or '.join(near)}?" if near else ""
+    if _FORMULA.search(theirs) or any(part.strip() in names for part in _OPERATOR.split(theirs)):
+        meant += _AS_FORMULA
+    raise InputError(f"{label}: no column {missing!r} among {_listed(names)}{meant}")
 
 
 def _is_there(theirs: str, names: Sequence[str]) -> bool:
@@ -101,7 +133,7 @@ def columns_in(theirs: str, names: Sequence[str]) -> list[str]:
     """The columns of `names` that `theirs` is made of: itself, or those of a formula, which need not be there."""
     if theirs in names or not _FORMULA.search(theirs):
         return [theirs]
-    bare = re.sub(r"`[^`]*`|\b\d[\d.]*(?:[eE][+-]?\d+)?", " ", theirs)
+    bare = re.sub(r"`[^`]*`|\b\d[\d._]*(?:[eE][+-]?\d+)?", " ", theirs)
     return [*re.findall(r"`([^`]*)`", theirs), *re.findall(r"[A-Za-z_]\w*", bare)]
 
 
@@ -110,15 +142,34 @@ def _guess(ours: str, names: Sequence[str], logged: bool) -> str | None:
         return ours
     plain: dict[str, str] = {}
     for name in names:
-        plain.setdefault(_plain(name), name)
+        # Single letters are meant as capitals: l is layers, d a width, c a context as often as not.
+        plain.setdefault(name if len(name.rpartition(".")[2]) == 1 else _plain(name), name)
     aliases = _LOSSES_OF_LOGS if logged and ours == "loss" else (ours, *ALIASES.get(ours, ()))
-    for alias in aliases:
-        # Single letters are meant as capitals; but "l" or "c" as such is taken too when nothing else is there.
-        for prefix in _PREFIXES if logged else ("",):
-            match = plain.get(_plain(prefix + alias))
-            if match is not None:
-                return match
-    return None
+    letters = [alias for alias in aliases if len(alias) == 1]
+    words = [alias for alias in aliases if len(alias) > 1]
+    measured, said = ("", "summary."), ("config.", "run.")  # what a run was to do is no measure of what it did
+    order = ((said, measured) if ours.startswith("planned_") else (measured, said)) if logged else (("",),)
+    spelt = [_plain(prefix + alias) for prefixes in order for alias in words for prefix in prefixes]
+    spelt += [prefix + alias for prefixes in order for alias in letters for prefix in prefixes]
+    return next((plain[name] for name in spelt if name in plain), None) or _within(ours, names)
+
+
+def _within(ours: str, names: Sequence[str]) -> str | None:
+    """The only column that ends in one of the names for what must be there, as model.n_params does."""
+    if ours not in REQUIRED:
+        return None
+    wanted = {_plain(alias) for alias in (ours, *ALIASES[ours]) if len(alias) > 1} - {"loss"}
+    ends = [name for name in names if _plain(re.split(r"[./]", name)[-1]) in wanted]
+    return ends[0] if len(ends) == 1 else None
+
+
+def _of_losses(guess: str, names: Sequence[str], logged: bool) -> str:
+    """What to say of the loss taken, where it may be the training's and others look like a validation's."""
+    if guess.removeprefix("summary.") not in TRAINING_LOSSES:
+        return ""
+    better = [name for name in names if re.search("(eval|val|valid|test|dev)[^a-z]*(loss|ce)\\b", name.casefold())]
+    text = ", the training's own as last logged; a validation loss scatters less" if logged else ""
+    return f"{text}; if that is the training's: --columns loss=COL, of {_listed(better, 6)}" if better else text
 
 
 def _plain(name: str) -> str:

@@ -70,6 +70,7 @@ def _parse_separated(path: Path, text: str, separator: str) -> pd.DataFrame:
                 continue
             if header is None:
                 header = [cell.strip() for cell in row]
+                _check_separator(path, header, separator)
                 continue
             if len(row) != len(header):
                 if len(row) > len(header) or text.endswith("\n") or next(reader, None) is not None:
@@ -90,6 +91,16 @@ def _parse_separated(path: Path, text: str, separator: str) -> pd.DataFrame:
     cells = zip(*rows, strict=True) if rows else ((),) * len(header)
     frame = pd.DataFrame({name: _typed(list(values)) for name, values in zip(header, cells, strict=True)})
     return _with_source(_flag_last(frame, torn), path, lines)
+
+
+def _check_separator(path: Path, header: list[str], separator: str) -> None:
+    """A header of one cell that holds another separator is, as a rule, a spreadsheet's of another country."""
+    other = next((mark for mark in ";\t,|" if mark in header[0]), None) if len(header) == 1 else None
+    if other is not None:
+        raise InputError(
+            f"{path}: cells are separated by {other!r}, those of {path.suffix} files by {separator!r}: save it so, "
+            "with decimal points"
+        )
 
 
 _MISSING = {"", "na", "n/a", "nan", "none", "null", "-nan", "<na>"}
@@ -170,14 +181,14 @@ def _flag_last(frame: pd.DataFrame, torn: str) -> pd.DataFrame:
     return frame.assign(flag=[*flags.iloc[:-1], torn])
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """Nested objects become dotted columns, one level deep; what lies deeper is left out."""
+def _flat(row: dict[str, Any], prefix: str = "", levels: int = 8) -> dict[str, Any]:
+    """Nested objects as columns joined by dots; lists, and what lies deeper than `levels`, are left out."""
     out: dict[str, Any] = {}
     for key, value in row.items():
-        if isinstance(value, dict):
-            out.update({f"{key}.{inner}": deep for inner, deep in value.items() if _is_scalar(deep)})
+        if isinstance(value, dict) and levels > 1:
+            out |= _flat(value, f"{prefix}{key}.", levels - 1)
         elif _is_scalar(value):
-            out[key] = value
+            out[f"{prefix}{key}"] = value
     return out
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ..errors import InputError
+from ..query import check_formula
 from ..runs import COLUMNS
 
 
@@ -72,6 +73,9 @@ def _names(theirs: Any, place: str) -> tuple[str, ...]:
     names = theirs if isinstance(theirs, list) else [theirs]
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise InputError(f"{place}: {theirs!r} is no column name, nor a list of them")
+    for name in names:
+        if "`" in name or "*" in name:
+            check_formula(name, place)
     return tuple(names)
 
 

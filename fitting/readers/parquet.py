@@ -13,7 +13,7 @@ from ..errors import InputError
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
-    """The table in `path`. Equal texts are one object; nested columns are Python's objects.
+    """The table in `path`. Equal texts are one object; objects become columns joined by dots, lists are arrays.
 
     Raises OSError where the file cannot be opened, InputError where it is no whole Parquet file.
     """
@@ -24,13 +24,22 @@ def read_parquet(path: Path) -> pd.DataFrame:
             if repeated:
                 raise InputError(f"{path}: column {repeated[0]!r} occurs twice: name each column once")
             rows = file.metadata.num_rows
-            columns = {name: _values(file.read(columns=[name]).column(name)) for name in names}
+            columns: dict[str, pd.Series] = {}
+            for name in names:
+                part = _unnested(file.read(columns=[name]).select([name]))
+                columns |= {inner: _values(part.column(inner)) for inner in part.column_names if inner not in columns}
     except (OSError, InputError):
         raise
     except Exception as error:  # pyarrow has errors of its own for each way a file can be torn
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: not a Parquet file that can be read: {reason}") from error
     return pd.DataFrame(columns, index=pd.RangeIndex(rows), copy=False)
+
+
+def _unnested(table: pa.Table) -> pa.Table:
+    while any(pa.types.is_struct(kind) for kind in table.schema.types):
+        table = table.flatten()
+    return table
 
 
 def _values(column: pa.ChunkedArray) -> pd.Series:

@@ -48,6 +48,8 @@ def _read_folder(folder: Path) -> Log:
         return replace(log, notes=(*log.notes, *aside)) if states else log
     if states:
         return read_trainer(folder, states)
+    if tables := sorted(path.name for path in folder.iterdir() if path.suffix in SUFFIXES):
+        raise InputError(f"{folder}: name its tables one by one ({tables[0]}, ...), or all as one: {HUB}{folder}")
     raise InputError(f"{folder}: holds no {PLAN_NAME}, .wandb file or trainer_state.json; a source is {KINDS}")
 
 

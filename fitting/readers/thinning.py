@@ -53,7 +53,7 @@ def last_rows(frame: pd.DataFrame) -> pd.DataFrame:
     run, tokens = pd.factorize(frame["run"])[0], frame["tokens"].to_numpy(dtype=float)
     size, sizes = pd.factorize(frame["n_params"], use_na_sentinel=False)
     code = run * len(sizes) + size
-    order = _order(code, tokens)
+    order = _order(code, np.where(np.isnan(tokens), -np.inf, tokens))
     starts = np.flatnonzero(np.diff(code[order], prepend=-1))
     last = np.append(starts[1:], len(code)) - 1
     lowest = np.fmin.reduceat(frame["loss"].to_numpy(dtype=float)[order], starts)

@@ -169,5 +169,8 @@ def test_files_are_read_too_but_not_beside_folders(tmp_path):
     assert load_curves(path).kind is CurveKind.CHECKPOINTS
     with pytest.raises(InputError, match="one by one"):
         load_curves(path, sweep_folder(tmp_path / "x"))
-    with pytest.raises(InputError, match=r"no plan\.json"):
+    with pytest.raises(InputError, match=r"name its tables one by one \(curves\.csv, \.\.\.\), or all as one: hf:"):
         load_curves(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no plan\.json"):
+        load_curves(tmp_path / "empty")

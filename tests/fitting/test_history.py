@@ -42,6 +42,38 @@ def test_tokens_logged_along_the_run_are_taken_between_their_steps():
     assert "curves are the histories of 'eval_loss'" in notes
 
 
+def test_beyond_the_last_logged_tokens_they_go_on_as_before():
+    tokens = np.where(STEPS <= 40, STEPS * 100, np.nan)
+    table, _ = points(log(history(eval_loss=STEPS, tokens=tokens)))
+    assert table["tokens"].tolist() == pytest.approx((STEPS * 100).tolist())
+
+
+def test_a_counter_that_began_again_is_flagged_unless_flags_are_kept():
+    again = np.where(STEPS > 50, STEPS - 50, STEPS) * 100
+    loss = 4 - STEPS / 100
+    source = log(history(eval_loss=loss, tokens=again), history(eval_loss=loss, tokens=STEPS * 100))
+    table, _ = points(source)
+    assert set(table.loc[table["curve"] == "r0", "flag"]) == {
+        "tokens fall from 5000 to 1000 as the run's steps rise: their counter began again"
+    }
+    assert set(table.loc[table["curve"] == "r1", "flag"]) == {""}
+    table, _ = history_points(source, column_map(None, None), keep_flagged=True)
+    assert set(table["flag"]) == {""}
+
+
+def test_a_run_whose_history_lacks_the_loss_is_counted():
+    _, notes = points(
+        log(history(eval_loss=STEPS, tokens=STEPS), history(eval_loss=np.nan, tokens=STEPS)), loss="eval_loss"
+    )
+    assert "1 of 2 runs have no 'eval_loss' in their history" in notes
+
+
+def test_a_size_with_a_suffix_in_the_config_counts_along_the_curve_too():
+    source = log(history(eval_loss=STEPS), history(eval_loss=STEPS), batch="2k")
+    table, _ = points(source, tokens="`config.batch` * step")
+    assert table.loc[table["curve"] == "r0", "tokens"].tolist() == (STEPS * 2000).tolist()
+
+
 def test_a_run_s_total_is_shared_out_by_steps_and_that_is_said():
     table, notes = points(log(history(eval_loss=STEPS), summary={"total_tokens": 1e4, "total_flops": 6e10}))
     assert table["tokens"].tolist() == (STEPS * 100).tolist()
@@ -103,3 +135,11 @@ def test_a_missing_column_is_told_with_the_reader_s_own_remedy():
     source = replace(log(history(eval_loss=STEPS)), notes=("the log counts no tokens: --columns tokens='step * 64'",))
     with pytest.raises(InputError, match=r"no column for tokens.*--columns tokens='step \* 64'"):
         points(source)
+
+
+def test_every_count_of_flops_is_followed_along_the_run():
+    source = log(history(eval_loss=4 - STEPS / 100, tokens=STEPS * 100))
+    source = replace(source, frame=source.frame.assign(flops_exact=7e10, flops=7e10))
+    table, _ = points(source)
+    assert table["flops_exact"].tolist() == pytest.approx((7e10 * STEPS / 100).tolist())
+    assert table["flops"].tolist() == pytest.approx((7e10 * STEPS / 100).tolist())

@@ -113,8 +113,6 @@ def harmless():
         "a wider one, with FLOPs of embeddings": pd.DataFrame(
             {"n_params": tiny, "tokens": 20 * tiny, "loss": 3.0 - 0.1 * np.log10(tiny), "flops": 120 * tiny**2 * head}
         ).assign(run=np.arange(9)),
-        "sizes in millions throughout": runs(n_params=lambda f: f["n_params"] / 1e6),
-        "perplexities throughout": runs(loss=lambda f: np.exp(f["loss"])),
         "one unit in two spellings": runs(loss_unit=states(BAD, "Nats", "nats ")),
         "two tasks of one model": both(runs(task="a"), runs(task="b", loss=lambda f: f["loss"] * 2)),
         "one run in two experiments": both(runs(experiment="a"), runs(experiment="b")),
@@ -131,6 +129,25 @@ def test_what_only_looks_wrong_is_left_alone(frame):
     assert out is frame
 
 
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"n_params": lambda f: f["n_params"] / 1e6}, "n_params='`COL` * 1e6'"),
+        ({"tokens": lambda f: f["tokens"] / 1e9}, "tokens='`COL` * 1e6'"),
+        ({"flops": lambda f: 6 * f["n_params"] * f["tokens"] / 8.64e19}, "flops='`COL` * 8.64e19'"),
+        ({"flops": lambda f: 6 * f["n_params"]}, "the FLOPs of one token"),
+        ({"loss": lambda f: 10 * np.exp(f["loss"])}, "perplexities"),
+    ],
+)
+def test_a_unit_that_all_rows_have_is_told_and_nothing_flagged(columns, said):
+    frame = pd.DataFrame(runs(**columns))
+    out, notes = flagged(frame)
+    assert found(frame) == {}
+    assert len(notes) == 1
+    assert said in notes[0]
+    assert out is frame
+
+
 def test_a_spike_and_what_follows_a_divergence_are_out_and_the_curve_before_them_is_not():
     frame = curves()
     spike, diverged = [60], list(range(140, 150))
@@ -139,6 +156,15 @@ def test_a_spike_and_what_follows_a_divergence_are_out_and_the_curve_before_them
         mixed = frame.assign(loss=loss, row=frame.index).iloc[order]
         out = flagged(mixed)[0]
         assert sorted(out.loc[out["flag"].ne(""), "row"]) == spike + diverged
+
+
+def test_a_run_whose_tokens_are_counted_from_0_again_is_out():
+    frame = curves().assign(step=lambda f: f.groupby("run").cumcount())
+    again = (frame["run"] == "r1") & (frame["step"] > 25)
+    reasons = found(frame.assign(tokens=frame["tokens"].where(~again, frame["tokens"] / 10)))
+    assert set(frame.loc[list(reasons), "run"]) == {"r1"}
+    assert all("their counter began again" in reason for reason in reasons.values())
+    assert found(frame.assign(step=frame["step"].where(~again, frame["step"] - 26))) == {}  # of steps it is harmless
 
 
 def test_a_run_that_stopped_early_is_out_as_a_whole_and_its_neighbours_checkpoints_are_not():

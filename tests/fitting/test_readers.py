@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from isoflop.fitting import InputError, load_runs
-from isoflop.fitting.runs import places
+from isoflop.fitting.cells import places
 
 ROWS = [{"params": 1e6 * 2**i, "tokens": 4e7 / 2**i, "final_loss": 3 - 0.1 * i} for i in range(3)]
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...cells import numbers_of
 from ...errors import InputError
 from ...law_results import CustomFit
-from ...runs import RunTable, numbers_of
+from ...runs import RunTable
 from .descent import Array
 from .resampling import estimates, run_draws, status_of
 from .search import fit_form

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from ...cells import numbers_of
 from ...errors import InputError
 from ...results import Estimate, FitStatus, ParametricFit, Resampling
-from ...runs import RunTable, numbers_of
+from ...runs import RunTable
 from ...uncertainty import (
     MIN_BUDGETS,
     bias_corrected_estimate,
