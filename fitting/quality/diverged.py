@@ -25,15 +25,16 @@ def diverged(rows: Rows, free: Mask) -> Found:
     if loss is None:
         return NOTHING
     lowest = rows.numbers("lowest_loss")
-    low = np.full(len(loss), np.nan) if lowest is None else np.where(lowest > 0, lowest, np.nan)
-    if rows.several:
-        low = np.fmin(low, _lowest_before(rows, loss, free))
+    low = _lowest_before(rows, loss, free) if rows.several else np.full(len(loss), np.nan)
+    if lowest is not None:
+        low = np.fmin(low, np.where(lowest > 0, lowest, np.nan))
     with np.errstate(all="ignore"):
         times = loss / low
     known = times[free & np.isfinite(times)]
     if not len(known):
         return NOTHING
-    middle = float(np.partition(known, (len(known) - 1) // 2)[(len(known) - 1) // 2])
+    known.partition((len(known) - 1) // 2)
+    middle = float(known[(len(known) - 1) // 2])
     limit = DIVERGED * min(max(middle, 1.0), _MOST_SCATTER)
     (found,) = np.nonzero(free & (times > limit) & np.isfinite(loss) & ~_overfitting(rows))
     return found, [
@@ -46,17 +47,23 @@ def _lowest_before(rows: Rows, loss: NDArray[np.float64], free: Mask) -> NDArray
 
     A curve has one size, and a row for each count of tokens: rows of several tasks or models under one name are none.
     """
-    order, tokens, sizes = rows.order[free[rows.order]], rows.numbers("tokens"), rows.numbers("n_params")
-    low = np.full(len(loss), np.nan)
+    tokens, sizes = rows.numbers("tokens"), rows.numbers("n_params")
     if tokens is None or sizes is None:
-        return low
+        return np.full(len(loss), np.nan)
+    # Of ten million rows each of these is 80 MB: one at a time.
+    order = rows.order if free.all() else rows.order[free[rows.order]]
     run = rows.run[order]
     within = run[1:] == run[:-1]
-    broken = within & ((tokens[order][1:] == tokens[order][:-1]) | (sizes[order][1:] != sizes[order][:-1]))
+    ordered = tokens[order]
+    broken = ordered[1:] == ordered[:-1]
+    ordered = sizes[order]
+    broken |= ordered[1:] != ordered[:-1]
     curve = np.ones(rows.n_runs, dtype=bool)
-    curve[run[1:][broken]] = False
+    curve[run[1:][within & broken]] = False
+    del ordered, broken, within
+    low = np.full(len(loss), np.nan)
     low[order] = pd.Series(loss[order]).groupby(run).cummin().to_numpy()
-    low[~curve[rows.run]] = np.nan
+    low[order[~curve[run]]] = np.nan
     return low
 
 
