@@ -16,7 +16,7 @@ from ..hf_config import ConfigModel, model_of_config
 
 _TOKENS = "num_input_tokens_seen"
 _EXACT_FLOATS = 2.0**53  # up to here a float holds every integer
-_LATE = 0.03  # of the steps: the last evaluation may stand so far before the end, where decay has done nearly all it does
+_LATE = 0.03  # of the steps: the last evaluation may stand so far before the end, where the decay is all but done
 _DERIVED = ("6nd", "6nd_non_embedding")  # which a table of runs derives itself, from whatever tokens it is told
 
 
