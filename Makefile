@@ -14,9 +14,9 @@ test: lint
 
 test-fitting test-training: export WANDB_MODE = offline
 test-fitting:
-	$(THREADS) $(BIN)/python -m pytest tests/fitting
+	$(THREADS) $(BIN)/python -m pytest tests/fitting tests/scripts
 test-training:
-	$(THREADS) $(BIN)/python -m pytest tests/training tests/scripts
+	$(THREADS) $(BIN)/python -m pytest tests/training
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
