@@ -19,7 +19,7 @@ _FORM = "write hf:OWNER/NAME, hf:OWNER/NAME:SPLIT or hf:OWNER/NAME@CONFIG:SPLIT"
 
 
 def read_dataset(source: str) -> Log:
-    """The rows of `hf:DATASET[@CONFIG][:SPLIT]`; DATASET may be a folder or file that load_dataset reads.
+    """The rows of `hf:DATASET[@CONFIG][:SPLIT]`; DATASET may be a folder that load_dataset reads.
 
     Without SPLIT all splits are read, with a column `split` where there are several. Nested features are columns
     joined by dots; lists, images and the like are left out and named in a note. Raises InputError, one line, where
@@ -54,6 +54,8 @@ def _parts(source: str) -> tuple[str, str | None, str | None]:
         name, _, config = name.rpartition("@")
     if not name or config == "" or split == "":
         raise InputError(f"{source}: no dataset is named so: {_FORM}")
+    if Path(name).is_file():
+        raise InputError(f"{source}: {name} is a file on this disk: name it without {_PREFIX}")
     return name, config, split
 
 

@@ -103,3 +103,10 @@ def test_a_torn_file_says_why(folder: Path) -> None:
     (folder / "data" / "train-00000-of-00001.parquet").write_bytes(b"PAR1 torn")
     with pytest.raises(InputError, match="Parquet magic bytes not found"):
         load_runs(f"hf:{folder}")
+
+
+def test_a_file_is_named_without_the_prefix(tmp_path: Path) -> None:
+    path = tmp_path / "runs.parquet"
+    pd.DataFrame({"params": [1e6], "tokens": [1e7], "loss": [3.0]}).to_parquet(path)
+    with pytest.raises(InputError, match="is a file on this disk: name it without hf:"):
+        load_runs(f"hf:{path}")
