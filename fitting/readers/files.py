@@ -84,7 +84,8 @@ def _parse_separated(path: Path, text: str, separator: str) -> pd.DataFrame:
             lines.append(reader.line_num)
     except csv.Error as error:
         raise InputError(f"{path}:{reader.line_num}: {error}") from error
-    assert header is not None  # the text is not blank
+    if header is None:  # commas and quotes with nothing between them
+        raise InputError(f"{path}: the file is empty")
     repeated = next((name for name in header if header.count(name) > 1), None)
     if repeated is not None:
         raise InputError(f"{path}: column {repeated!r} occurs twice: name each column once")

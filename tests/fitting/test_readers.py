@@ -93,6 +93,7 @@ def test_several_sources_are_one_table_with_their_runs_apart(tmp_path):
     [
         ("a.csv", b"", "empty"),
         ("a.csv", b"  \n \n", "empty"),
+        ("a.csv", b',,\n"",""\n', "empty"),
         ("a.csv", b"N,D,L\n", "no rows"),
         ("a.csv", b"N,D,L\n1,2\n", r"a\.csv:2: 2 cells where the header has 3"),
         ("a.csv", b"N,D,L\n1e6,1e8,3\n1e6,60Q,3\n", r"a\.csv:3: column 'D' holds '60Q'"),
