@@ -9,12 +9,14 @@ from numpy.typing import ArrayLike
 from .curves import CurveKind, CurveTable
 from .errors import InputError
 from .estimators.envelope.grid import curves_at
-from .runs import FLOPS_COLUMNS, PARAMS_COLUMNS, RunTable
+from .runs import FLOPS_COLUMNS, RunTable
 
 SMOOTHING = 0.2  # in ln tokens, as for approach 1
 SKIP = 0.05  # of a run's tokens: its start
 # In ln C after a curve's last point, which stands for the middle of what was logged last: a run reaches its own end.
 BEYOND = 0.05
+_OF_A_POINT = ("step", "points", "source_line", "flag")
+_END = "flops at the curve's end"
 
 
 def runs_at(curves: CurveTable, flops: ArrayLike, *, smoothing: float = SMOOTHING, skip: float = SKIP) -> RunTable:
@@ -24,8 +26,9 @@ def runs_at(curves: CurveTable, flops: ArrayLike, *, smoothing: float = SMOOTHIN
     interpolated by cubics in ln C; the first `skip` of each run's tokens are left out; no curve is read further than
     5 % of C beyond its last point (Hoffmann 2022, section 3.1, reads its isoFLOP profiles so; Porian 2024 likewise).
     A row's `run` is the curve and the value, its `curve` the curve: rows of one curve share its noise. `budget` and
-    `flops` of a row are the value asked for, `tokens` those that the curve had seen by then. A curve of a decaying
-    schedule lies above a run that ends there: such rows say so in `phase` ("hot") and the notes.
+    `flops` of a row are the value asked for, `tokens` those that the curve had seen by then; other columns are the
+    run's. A curve of a decaying schedule lies above a run that ends there: rows before the last 5 % of such a run
+    are "hot" in `phase`, and the notes say so.
 
     Raises InputError for a value that is no positive number or that no curve covers, FitError where no curve has two
     points after its start.
@@ -51,27 +54,17 @@ def runs_at(curves: CurveTable, flops: ArrayLike, *, smoothing: float = SMOOTHIN
     frame = pd.DataFrame(rows).sort_values(["budget", "n_params"], ignore_index=True)
     said = f"{len(frame)} rows read off {len(read)} curves at {', '.join(f'{value:g}' for value in wanted)} FLOPs"
     if curves.kind is CurveKind.CHECKPOINTS and curves.decaying is not False:
-        frame["phase"] = "hot"
         said += "; losses in the middle of a decaying schedule lie above those of runs that end there"
-    return RunTable(frame, (*curves.notes, said, *notes))
+    if curves.decaying:
+        early = frame["flops"] < np.exp(-BEYOND) * frame[_END]
+        frame["phase"] = frame["phase"].where(~early, "hot")
+    return RunTable(frame.drop(columns=_END), (*curves.notes, said, *notes))
 
 
 def _row(end: pd.Series, name: str, flops: float, tokens: float, loss: float) -> dict[str, object]:
     """Any count of FLOPs grows as the tokens, so at this point each has the share of its end that `flops` has."""
     share = flops / float(np.asarray(end["flops"]))
+    of_run = {str(column): value for column, value in end.items() if column not in _OF_A_POINT}
     counts = {column: end[column] * share for column in FLOPS_COLUMNS if column in end}
-    sizes = {column: end[column] for column in PARAMS_COLUMNS if column in end}
-    known = {column: end[column] for column in ("source", "seed", "phase") if column in end}
-    return (
-        known
-        | sizes
-        | counts
-        | {
-            "run": f"{name} at {flops:g}",
-            "curve": name,
-            "flops": flops,
-            "budget": flops,
-            "tokens": tokens,
-            "loss": loss,
-        }
-    )
+    here = {"run": f"{name} at {flops:g}", "curve": name, "flops": flops, "budget": flops}
+    return of_run | counts | here | {"tokens": tokens, "loss": loss, _END: end["flops"]}

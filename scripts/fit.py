@@ -221,7 +221,8 @@ def main(
     budgets = None if at_flops is None else budgets_in(at_flops)
     named: dict[str, Any] = {"columns": columns_of(columns), "mapping": mapping, "keep_flagged": keep_flagged}
     if budgets is not None:
-        table = runs_at(_curves(source, where, named), budgets)
+        table = runs_at(_curves(source, None, named), budgets)
+        table = table if where is None else table.where(where)
     else:
         table = load_runs(*source, ends=ends, where=where, apart=group_by, **named)
     if group_by is not None:

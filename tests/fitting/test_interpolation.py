@@ -13,7 +13,7 @@ SIZES = np.geomspace(1e9, 2e11, 14)
 BUDGETS = np.geomspace(2.5e20, 3.8e21, 5)
 
 
-def curves(points=200, noise=0.0, phase="hot", seed=0) -> CurveTable:
+def curves(points=200, noise=0.0, phase: str | None = "hot", seed=0) -> CurveTable:
     """A run of each size at a constant rate, from 1/100 of its tokens on."""
     parts = []
     for i, n in enumerate(SIZES):
@@ -57,9 +57,13 @@ def test_smoothing_and_decay_are_said():
     assert any("14 of 14 curves smoothed" in note for note in runs_at(curves(), [1e21]).notes)
     assert any("0 of 14 curves smoothed" in note for note in runs_at(curves(points=10), [1e21]).notes)
     assert not any("decaying" in note for note in runs_at(curves(), [1e21]).notes)
-    decaying = runs_at(curves(phase="cooled"), [1e21])
+    decaying = runs_at(curves(phase="cooled"), [1e21, 4e21])
     assert any("decaying schedule lie above" in note for note in decaying.notes)
-    assert set(decaying.fitted["phase"]) == {"hot"}
+    assert set(decaying.where("budget < 2e21").fitted["phase"]) == {"hot"}
+    assert set(decaying.where("budget > 2e21").fitted["phase"]) == {"cooled"}  # there the runs end
+    unknown = runs_at(curves(phase=None), [1e21])
+    assert any("decaying schedule lie above" in note for note in unknown.notes)
+    assert set(unknown.fitted["phase"].isna()) == {True}
 
 
 @pytest.mark.parametrize("wanted", [[], [0.0], [float("nan")], [1e21, 1e30], [1e10]])
