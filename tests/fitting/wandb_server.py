@@ -22,6 +22,8 @@ import pytest
 from isoflop.fitting.readers import wandb_query
 from isoflop.fitting.readers.log import Log
 
+pytest.importorskip("wandb")
+
 KEY = "k" * 40
 
 
