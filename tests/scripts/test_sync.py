@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import wandb
 
-from isoflop.training import wandb_session
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
 from isoflop.training.launch.base import record_failure
@@ -19,16 +18,12 @@ from isoflop.training.records import SweepFolder
 from isoflop.training.tracking import mirror_rest
 
 from ..training.helpers import tiny, write_text
-from ..training.wandb_server import logged_in
+from ..training.wandb_server import logged_in, without_settings
 
 
 @pytest.fixture(autouse=True)
-def _a_new_process_without_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_DIR", "WANDB_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    monkeypatch.setattr(wandb_session, "_given_up", [])
-    wandb.teardown()  # it reads its environment once
+def _a_new_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_settings(monkeypatch, tmp_path)
 
 
 @pytest.fixture

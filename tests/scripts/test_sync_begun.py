@@ -19,18 +19,14 @@ from isoflop.training.records import SweepFolder
 from isoflop.training.tracking import Mirror
 
 from ..training.helpers import tiny, write_text
-from ..training.wandb_server import Server, logged_in
+from ..training.wandb_server import Server, logged_in, without_settings
 
 ROWS = [{"step": step, "tokens": 16 * step, "loss": 3 - step / 100} for step in range(10, 90, 10)]
 
 
 @pytest.fixture(autouse=True)
-def _a_new_process_without_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_DIR", "WANDB_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    monkeypatch.setattr(wandb_session, "_given_up", [])
-    wandb.teardown()  # it reads its environment once
+def _a_new_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_settings(monkeypatch, tmp_path)
 
 
 def begun(folder: Path, mode: str) -> tuple[RunPlan, SweepFolder, Any]:

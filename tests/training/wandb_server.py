@@ -8,10 +8,13 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import wandb
+
+from isoflop.training import wandb_session
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -108,3 +111,12 @@ def logged_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield found
         wandb.teardown()
         found.shutdown()
+
+
+def without_settings(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """W&B as in a new process, on a machine where nobody has set anything or is logged in."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_DIR", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(folder / "none"))
+    monkeypatch.setattr(wandb_session, "_given_up", [])
+    wandb.teardown()  # it reads its environment once
