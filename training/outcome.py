@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..fitting.counting import all_counts
+from ..fitting.schema import SCHEMA_VERSION
 from .config import SweepConfig
 from .corpus import CorpusInfo
 from .plan import RunPlan
@@ -66,7 +67,7 @@ def failed_record(cell: RunPlan, config: SweepConfig, reason: str) -> dict[str, 
 def planned_record(cell: RunPlan, config: SweepConfig, tokens: int) -> dict[str, Any]:
     """What a record says by the plan alone; counts and FLOPs are for `tokens`."""
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "run_id": cell.run_id,
         "sweep": config.name,
         "budget": cell.budget,

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..fitting.counting import ModelShape, count_params, flops_per_token
 from ..fitting.errors import InputError
+from ..fitting.schema import SCHEMA_VERSION
 from .config import SweepConfig
 from .corpus import CorpusInfo, count_sequences
 from .schedule import batch_sequences, peak_learning_rate
@@ -71,7 +72,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """As it stands in plan.json."""
         return {
-            "schema_version": 1,
+            "schema_version": SCHEMA_VERSION,
             "name": self.config.name,
             "config": self.config.model_dump(mode="json"),
             "corpus": asdict(self.corpus),

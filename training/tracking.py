@@ -8,13 +8,12 @@ from typing import Any
 
 from ..fitting.counting import FLOP_CONVENTIONS, flops_per_token
 from ..fitting.jsonio import to_strict
+from ..fitting.schema import MARK, SCHEMA_VERSION
 from .config import SweepConfig
 from .outcome import planned_record
 from .plan import Plan, RunPlan
 from .records import SweepFolder
 from .wandb_session import end_run, forget_mirrored, guarded, is_mirrored, mode_of, open_run
-
-MARK = {"isoflop_schema": 1}  # in the config of our runs, for readers: the version of the record that they mirror
 
 
 def wandb_id(config: SweepConfig, name: str) -> str:
@@ -93,7 +92,9 @@ class Mirror:
 
 def _config_of(cell: RunPlan, config: SweepConfig) -> dict[str, Any]:
     per_token = {name: flops_per_token(cell.shape, name) for name in FLOP_CONVENTIONS}
-    return to_strict(planned_record(cell, config, cell.tokens) | {"flops_per_token": per_token} | MARK)
+    return to_strict(
+        planned_record(cell, config, cell.tokens) | {"flops_per_token": per_token} | {MARK: SCHEMA_VERSION}
+    )
 
 
 def not_mirrored(plan: Plan, sweep: SweepFolder) -> list[RunPlan]:

@@ -50,7 +50,7 @@ def load_runs(
         if several and "flops" not in frame:  # beside a source that has them
             frame = frame.assign(flops=6.0 * frame["n_params"] * frame["tokens"])
             more = [*more, f"{source}: no FLOP column: C = 6 N D is assumed"]
-        frames.append(frame.assign(run=[f"{source}:{run}" for run in frame["run"]]) if several else frame)
+        frames.append(frame.assign(run=from_source(pd.Series(frame["run"]), str(source))) if several else frame)
         notes += more
     frame = pd.concat(frames, ignore_index=True) if several else frames.pop()
     try:
@@ -63,6 +63,13 @@ def load_runs(
         if several or text.startswith((first, "--where")):
             raise
         raise InputError(f"{first}: {text}") from error
+
+
+def from_source(names: pd.Series, source: str) -> pd.Series:
+    """`names` with their source: a run of one is another run than its namesake of the next."""
+    codes, known = pd.factorize(names)
+    texts = np.array([f"{source}:{name}" for name in known], dtype=object)
+    return pd.Series(texts[codes], index=names.index, dtype=object)
 
 
 def _ends(frame: pd.DataFrame, notes: list[str], source: str | Path) -> tuple[pd.DataFrame, list[str]]:

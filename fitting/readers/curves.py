@@ -13,7 +13,7 @@ from ..curves import CurveKind, CurveTable, curve_names, curves_of
 from ..errors import InputError
 from ..quality import flagged
 from ..runs import RunTable
-from . import column_map, require, run_frame
+from . import column_map, from_source, require, run_frame
 from .history import history_points
 from .log import Log
 from .mapping import ColumnMap
@@ -55,18 +55,12 @@ def load_curves(
         )
     frames = [
         part.table.frame.assign(
-            **{name: _apart(pd.Series(part.table.frame[name]), log.source) for name in ("run", "curve")}
+            **{name: from_source(pd.Series(part.table.frame[name]), log.source) for name in ("run", "curve")}
         )
         for log, part in zip(logs, parts, strict=True)
     ]
     notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     return replace(parts[0], table=RunTable(pd.concat(frames, ignore_index=True), notes, parts[0].table.keep_flagged))
-
-
-def _apart(names: pd.Series, source: str) -> np.ndarray:
-    """A run of one source is another run than its namesake of the next."""
-    codes, known = pd.factorize(names)
-    return np.array([f"{source}:{name}" for name in known], dtype=object)[codes]
 
 
 def _curves(log: Log, names: ColumnMap, keep_flagged: bool) -> CurveTable:

@@ -11,11 +11,10 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
+from ..schema import MARK, SCHEMA_VERSION
 
 PLAN_NAME = "plan.json"
 RECORD_NAME = "record.json"
-SCHEMA_VERSION = 1
-MARK = "isoflop_schema"  # in the W&B config of our own runs: the version of their records
 
 
 def read_sweep(folder: Path) -> tuple[pd.DataFrame, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -64,7 +65,7 @@ def log_of(
         rows, ours = [_row(run) for run in training], False
     frame = pd.DataFrame(rows)
     if history is None and any(run.history is not None for run in training):
-        history = lambda: _points(training)  # noqa: E731
+        history = partial(_points, training)
     lowest = None if ours else pd.DataFrame([_lowest(run.history) for run in training], index=frame.index)
     return Log(source, kind, frame, tuple(said), history, lowest, ours)
 

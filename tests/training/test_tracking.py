@@ -21,8 +21,6 @@ from isoflop.fitting.analysis import Options, analyse
 from isoflop.fitting.counting import FLOP_CONVENTIONS
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.readers.sources import read_log
-from isoflop.fitting.readers.sweep import MARK as READERS_MARK
-from isoflop.fitting.readers.sweep import SCHEMA_VERSION
 from isoflop.fitting.readers.wandb_records import read_segment
 from isoflop.fitting.runs import RunTable
 from isoflop.scripts.fit import save
@@ -32,7 +30,7 @@ from isoflop.training.corpus import prepare_corpus
 from isoflop.training.loop import make_accelerator, train
 from isoflop.training.plan import Plan, make_plan
 from isoflop.training.records import SweepFolder
-from isoflop.training.tracking import MARK, Mirror, mirror_rest
+from isoflop.training.tracking import Mirror, mirror_rest
 from isoflop.training.tracking_fit import fit_is_mirrored, log_fit
 
 from .helpers import tiny
@@ -126,10 +124,6 @@ def test_a_cell_is_a_run_with_its_plan_curve_and_record(text_folder: Path, tmp_p
     points = read_log(tmp_path / "wandb").history
     assert points is not None
     assert {"step", "tokens", "flops", "train_loss", "learning_rate", "gradient_norm"} <= set(points().columns)
-
-
-def test_readers_know_our_runs_by_the_mark_we_set() -> None:
-    assert MARK == {READERS_MARK: SCHEMA_VERSION}
 
 
 def test_the_fit_is_one_run_with_tables_figures_and_its_file(text_folder: Path, tmp_path: Path) -> None:
