@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from .config import ConstantBatch, ConstantRate, Recipe, Schedule
+from .config import Recipe, Schedule
+from .config.recipe import ConstantBatch, ConstantRate
 
 
 def batch_sequences(recipe: Recipe, tokens: float, context: int) -> int:

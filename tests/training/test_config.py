@@ -8,7 +8,7 @@ import pytest
 
 from isoflop.fitting import InputError
 from isoflop.training.config import load_config
-from isoflop.training.yaml_input import parse_yaml
+from isoflop.training.config.yaml_input import parse_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = ROOT / "configs" / "smoke.yaml"

@@ -24,8 +24,7 @@ def first_problem(error: ValidationError, root: type[BaseModel]) -> str:
     problems = error.errors(include_url=False, include_context=True)
     # A misspelt key also makes the right one missing, so it comes first.
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    tags = {"python", "files", "constant", "tokens_power", "width_power"}
-    loc = [part for part in problem["loc"] if not (isinstance(part, str) and (part in tags or "[" in part))]
+    loc = _keys_of(problem["loc"], root)
     key = _key(loc)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 and problem["type"] != "extra_forbidden" else ""
     if problem["type"] == "extra_forbidden":
@@ -54,18 +53,38 @@ def _key(loc: Sequence[int | str]) -> str:
     return text
 
 
+def _keys_of(loc: Sequence[int | str], root: type[BaseModel]) -> list[int | str]:
+    """`loc` without what the file does not spell: the member of a union that was tried."""
+    current: Any = root
+    kept: list[int | str] = []
+    for part in loc:
+        current, spelt = _into(current, part)
+        if spelt:
+            kept.append(part)
+    return kept
+
+
 def _known_keys(loc: Sequence[int | str], root: type[BaseModel]) -> list[str]:
-    """Keys known at `loc`, whose parts are fields, or the tag of a discriminated union."""
+    """Keys known at `loc`, whose parts are fields, places in lists, or the member of a union that was tried."""
     current: Any = root
     for part in loc:
-        if isinstance(part, str) and isinstance(current, type) and part in current.model_fields:
-            current = current.model_fields[part].annotation
-        else:
-            members = [m for m in _models(current) if _tag(m) == part]
-            current = members[0] if members else current
-        models = _models(current)
-        current = models[0] if len(models) == 1 else current
+        current, _ = _into(current, part)
     return sorted({name for model in _models(current) for name in model.model_fields})
+
+
+def _into(annotation: Any, part: int | str) -> tuple[Any, bool]:
+    """What `part` of an error's place leads to, and whether the file spells it."""
+    if isinstance(part, int):
+        return annotation, True
+    if typing.get_origin(annotation) is dict:
+        return typing.get_args(annotation)[1], True
+    models = _models(annotation)
+    # A tag or the name of a member comes first: a member may have a field of that name.
+    members = [model for model in models if part in (_tag(model), model.__name__)]
+    if members:
+        return members[0], False
+    fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+    return (fields[0], True) if fields else (annotation, len(models) == 1)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -77,5 +96,6 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 def _tag(model: type[BaseModel]) -> str | None:
     for name in ("kind", "rule"):
         if name in model.model_fields:
-            return typing.get_args(model.model_fields[name].annotation)[0]
+            values = typing.get_args(model.model_fields[name].annotation)
+            return values[0] if values else None
     return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ..fitting.errors import InputError
+from ...fitting.errors import InputError
 
 
 class _Loader(yaml.SafeLoader):
