@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from .errors import InputError
 
@@ -149,13 +150,29 @@ def flops_per_token(shape: ModelShape, convention: str = "exact") -> float:
     return FLOP_CONVENTIONS[convention](shape, count_params(shape))
 
 
-def all_counts(shape: ModelShape, tokens: int) -> dict[str, object]:
-    """Every convention of N, and of C for training on `tokens`, under the names records and tables use."""
-    n = count_params(shape)
-    return {
-        "n_params": n.n_params,
-        "n_params_non_embedding": n.n_params_non_embedding,
-        "n_params_blocks_and_head": n.n_params_blocks_and_head,
-        "n_params_by_part": asdict(n),
-        "flops": {name: flops_per_token(shape, name) * tokens for name in FLOP_CONVENTIONS},
-    }
+@dataclass(frozen=True)
+class ModelCounts:
+    """One model's parameters by part, and its training FLOPs a token by convention."""
+
+    params: ParamCounts
+    flops_per_token: Mapping[str, float]
+
+    def of_run(self, tokens: int) -> dict[str, Any]:
+        """Every convention of N, and of C for training on `tokens`, under the names records and tables use."""
+        return {
+            "n_params": self.params.n_params,
+            "n_params_non_embedding": self.params.n_params_non_embedding,
+            "n_params_blocks_and_head": self.params.n_params_blocks_and_head,
+            "n_params_by_part": asdict(self.params),
+            "flops": {name: flops * tokens for name, flops in self.flops_per_token.items()},
+        }
+
+
+def counts_of(shape: ModelShape) -> ModelCounts:
+    """The counts of `shape` under every convention."""
+    return ModelCounts(count_params(shape), {name: flops_per_token(shape, name) for name in FLOP_CONVENTIONS})
+
+
+def all_counts(shape: ModelShape, tokens: int) -> dict[str, Any]:
+    """`counts_of(shape).of_run(tokens)`."""
+    return counts_of(shape).of_run(tokens)

@@ -19,8 +19,8 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
 from isoflop.scripts.plan import plan_of
-from isoflop.training.corpus import BatchOrder, evaluation_sequences, gather, open_corpus
-from isoflop.training.model import build_model
+from isoflop.training.corpus import MAIN, BatchOrder, evaluation_sequences, gather, open_corpus
+from isoflop.training.models.build import build_model
 from isoflop.training.plan import Plan, RunPlan
 
 
@@ -40,11 +40,11 @@ class Rows(Dataset):
 def cell_seconds(plan: Plan, cell: RunPlan) -> tuple[float, float]:
     """Seconds of `.train()` and `.evaluate()` for `cell`; building the model and the data are not counted."""
     recipe = plan.config.recipe
-    model = build_model(cell.shape, seed=cell.seed, initialisation=plan.config.model.initialisation)
+    model = build_model(cell.shape, plan.config.model, seed=cell.seed)
     corpus, context = open_corpus(plan.corpus.fingerprint), cell.shape.context
     order = BatchOrder(len(corpus.train), context, cell.batch_sequences * cell.steps, cell.seed)
     rows = Rows(corpus.train, order.sequences(0), context)
-    scored = evaluation_sequences(len(corpus.validation), context, plan.config.data.validation_sequences)
+    scored = evaluation_sequences(len(corpus.validation[MAIN].tokens), context, plan.config.data.validation_sequences)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -52,17 +52,17 @@ def cell_seconds(plan: Plan, cell: RunPlan) -> tuple[float, float]:
             per_device_train_batch_size=cell.batch_sequences,
             learning_rate=cell.learning_rate,
             lr_scheduler_type="linear",
-            warmup_steps=round(recipe.schedule.warmup * cell.steps),
-            weight_decay=recipe.optimizer.weight_decay,
+            warmup_steps=cell.timeline.warmup_steps,
+            weight_decay=cell.weight_decay,
             adam_beta1=recipe.optimizer.beta1,
-            adam_beta2=recipe.optimizer.beta2,
+            adam_beta2=cell.beta2,
             max_grad_norm=recipe.optimizer.clip,
             bf16=recipe.precision == "bf16",
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
         )
-        held_out = Rows(corpus.validation, scored, context)
+        held_out = Rows(corpus.validation[MAIN].tokens, scored, context)
         trainer = Trainer(model=model, args=arguments, train_dataset=rows, eval_dataset=held_out)
         started = time.monotonic()
         trainer.train()

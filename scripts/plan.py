@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from isoflop.fitting.counting import count_params
 from isoflop.fitting.jsonio import write_json_atomic
 from isoflop.fitting.reporting.style import count_text, flops_text
 from isoflop.scripts.cli import ConfigFile, Debug, Overrides, naming, run
 from isoflop.scripts.output import show
 from isoflop.training.config import load_config
 from isoflop.training.corpus import prepare_corpus
-from isoflop.training.plan import Plan, make_plan
+from isoflop.training.plan import Plan
+from isoflop.training.planning import make_plan
 
 
 def plan_of(config: Path, overrides: list[str] | None) -> Plan:
@@ -47,7 +47,7 @@ def plan_table(plan: Plan) -> Table:
     for cell in plan.cells:
         rows.setdefault((cell.budget, cell.shape.width), []).append(cell)
     for (budget, width), cells in rows.items():
-        cell, counts = cells[0], count_params(cells[0].shape)
+        cell, counts = cells[0], cells[0].counts.params
         table.add_row(
             flops_text(budget),
             str(width),

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import nn
 
-from .corpus import SEPARATOR, gather
+from .corpus import SEPARATOR, ValidationSet, evaluation_sequences, gather
 
 TOKENS_A_PASS = {"cpu": 2_048}  # more does not fit a core's cache
 TOKENS_A_PASS_ELSEWHERE = 16_384
@@ -27,13 +28,15 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, tokens: np.ndarray, sequences: np.ndarray, context: int, device: torch.device
+    model: nn.Module, validation: ValidationSet, n_sequences: int, context: int, accelerator: Accelerator
 ) -> Evaluation:
-    """Score `sequences` (indices into `tokens`, each of `context` targets) with `model`.
+    """Score `n_sequences` of `context` targets, evenly spaced over `validation`, with `model`.
 
     Sequences are scored in the order given and in passes of a fixed number of tokens: the sum does not depend
-    on how the model was trained.
+    on how the model was trained. Every process of `accelerator` has to call it; each gets the result.
     """
+    tokens, device = validation.tokens, accelerator.device
+    sequences = evaluation_sequences(len(tokens), context, n_sequences)
     per_pass = max(1, TOKENS_A_PASS.get(device.type, TOKENS_A_PASS_ELSEWHERE) // context)
     nats, text_nats, text_bytes = [], 0.0, 0
     was_training = model.training

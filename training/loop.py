@@ -18,10 +18,10 @@ from torch import nn
 from ..fitting.errors import InputError
 from .checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from .config import Optimizer, SweepConfig
-from .corpus import BatchOrder, Corpus, evaluation_sequences, gather
+from .corpus import BatchOrder, Corpus, gather
 from .evaluate import evaluate, token_losses
 from .fused import FusedLlama, is_supported
-from .model import build_model
+from .models.build import build_model
 from .outcome import trained_record
 from .plan import RunPlan
 from .records import SweepFolder
@@ -43,19 +43,14 @@ class Run:
         self.accelerator = accelerator
         if cell.batch_sequences < accelerator.num_processes:
             raise ValueError(f"{cell.batch_sequences} sequences a batch for {accelerator.num_processes} processes")
-        self.raw_model = build_model(
-            cell.shape,
-            seed=cell.seed,
-            initialisation=config.model.initialisation,
-            rope_theta=config.model.rope_theta,
-        )
+        self.raw_model = build_model(cell.shape, config.model, seed=cell.seed)
         self.raw_model.to(accelerator.device)  # type: ignore[arg-type]
         self.fused: FusedLlama | None = None
         if config.execution.kernels == "auto" and is_supported(
             cell, accelerator.device, config.recipe.precision, accelerator.num_processes
         ):
             self.fused = FusedLlama(self.raw_model, cell.shape)
-        self.raw_optimizer = make_optimizer(self.raw_model, config.recipe.optimizer)
+        self.raw_optimizer = make_optimizer(self.raw_model, config.recipe.optimizer, cell)
         self.order = BatchOrder(corpus.info.train_tokens, cell.shape.context, cell.batch_sequences, cell.seed)
         self.step = 0
         self.seconds = 0.0  # of training, over all of its interruptions
@@ -78,7 +73,7 @@ class Run:
         """One optimiser step. Nothing in it waits for the device."""
         recipe, accelerator = self.config.recipe, self.accelerator
         for group in self.raw_optimizer.param_groups:
-            group["lr"] = self.cell.learning_rate * rate_at(self.step, self.cell.steps, recipe.schedule)
+            group["lr"] = self.cell.learning_rate * rate_at(self.step, self.cell.timeline, recipe.schedule)
         mine = self.order.sequences(self.step)[accelerator.process_index :: accelerator.num_processes]
         rows = torch.from_numpy(gather(self.corpus.train, mine, self.cell.shape.context))
         rows = rows.to(accelerator.device, non_blocking=True)
@@ -238,16 +233,19 @@ def _train_steps(
 def _finish(run: Run, sweep: SweepFolder, diverged: bool) -> dict[str, Any]:
     cell, corpus = run.cell, run.corpus
     context = cell.shape.context
-    score = None
-    if not diverged and run.accelerator.is_main_process:
-        sequences = evaluation_sequences(corpus.info.validation_tokens, context, run.config.data.validation_sequences)
+    scores = {}
+    if not diverged:
         model = run.accelerator.unwrap_model(run.model)
-        score = evaluate(model, corpus.validation, sequences, context, run.accelerator.device)
+        count = run.config.data.validation_sequences
+        scores = {
+            name: evaluate(model, held_out, count, context, run.accelerator)
+            for name, held_out in corpus.validation.items()
+        }
     record = trained_record(
         cell,
         run.config,
         corpus.info,
-        score=score,
+        scores=scores,
         step=run.step,
         seconds=run.seconds,
         machine=machine(run.accelerator) | {"kernels": "fused" if run.fused else "transformers"},
@@ -260,15 +258,15 @@ def _finish(run: Run, sweep: SweepFolder, diverged: bool) -> dict[str, Any]:
     return record
 
 
-def make_optimizer(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, settings: Optimizer, cell: RunPlan) -> torch.optim.AdamW:
     """Fused AdamW at rate 0 (`train_step` sets it); weight decay on matrices only, norms are left alone."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
     groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": matrices, "weight_decay": cell.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(settings.beta1, settings.beta2), eps=settings.eps, fused=True)
+    return torch.optim.AdamW(groups, lr=0.0, betas=(settings.beta1, cell.beta2), eps=settings.eps, fused=True)
 
 
 def make_accelerator(config: SweepConfig) -> Accelerator:

@@ -1,46 +1,56 @@
-"""Learning rate over a run, and the rules that choose its peak and the batch from the size and the tokens."""
+"""The learning rate over a run, as a fraction of its peak."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from .config import Recipe, Schedule
-from .config.recipe import ConstantBatch, ConstantRate
-
-
-def batch_sequences(recipe: Recipe, tokens: float, context: int) -> int:
-    """Sequences a batch for a run of about `tokens` tokens: the rule's batch in whole sequences, at least one."""
-    rule = recipe.batch
-    wanted = rule.tokens if isinstance(rule, ConstantBatch) else rule.coefficient * tokens**rule.exponent
-    return max(1, round(wanted / context))
+from .config import Schedule
 
 
-def peak_learning_rate(recipe: Recipe, width: int, batch_tokens: int) -> float:
-    """The schedule's highest rate for a model of `width` at `batch_tokens` a step."""
-    rule = recipe.learning_rate
-    if isinstance(rule, ConstantRate):
-        return rule.value
-    scale = (batch_tokens / rule.batch_reference) ** rule.batch_exponent
-    return rule.coefficient * width**rule.width_exponent * scale
+@dataclass(frozen=True)
+class Timeline:
+    """When a run's rate changes, in steps. A run may end before its decay does, or begin none (both None)."""
+
+    warmup_steps: int
+    decay_start: int | None
+    decay_end: int | None
 
 
-def rate_at(step: int, steps: int, schedule: Schedule) -> float:
-    """Fraction of the peak rate at `step` (from 0) of a run of `steps`.
+def timeline(schedule: Schedule, steps: int, warmup_steps: int, batch_tokens: int) -> Timeline:
+    """The timeline of a run of `steps` steps of `batch_tokens` tokens."""
+    if schedule.kind == "constant":
+        return Timeline(warmup_steps, None, None)
+    if schedule.kind == "wsd":
+        cooldown = min(steps - warmup_steps, max(1, round(schedule.cooldown * steps)))
+        return Timeline(warmup_steps, steps - cooldown, steps)
+    horizon = steps if schedule.horizon_tokens is None else round(schedule.horizon_tokens / batch_tokens)
+    return Timeline(warmup_steps, warmup_steps, horizon)
+
+
+def rate_at(step: int, when: Timeline, schedule: Schedule) -> float:
+    """Fraction of the peak rate at `step` (from 0).
 
     Warmup rises linearly and reaches 1 on its last step. Decays are timed so that the value *after* the last
     step would be `final`: the run uses its whole horizon, and no step is taken at rate 0.
     """
-    warmup = round(schedule.warmup * steps)
-    if step < warmup:
-        return (step + 1) / warmup
-    if schedule.kind == "constant":
+    if step < when.warmup_steps:
+        return (step + 1) / when.warmup_steps
+    if when.decay_start is None or when.decay_end is None or step < when.decay_start:
         return 1.0
-    decay_steps = steps - warmup if schedule.kind != "wsd" else min(steps - warmup, round(schedule.cooldown * steps))
-    left = min(1.0, (steps - step) / max(1, decay_steps))  # 1 at the start of the decay, 0 after the last step
-    shape = (1 - math.cos(math.pi * left)) / 2 if schedule.kind == "cosine" else left
-    return schedule.final + (1 - schedule.final) * shape
+    left = max(0.0, (when.decay_end - step) / max(1, when.decay_end - when.decay_start))  # 1 .. 0 after the last step
+    if schedule.kind == "cosine":
+        left = (1 - math.cos(math.pi * left)) / 2
+    elif schedule.kind == "wsd" and schedule.cooldown_shape == "sqrt":
+        left = 1 - math.sqrt(1 - left)
+    return schedule.final + (1 - schedule.final) * left
 
 
-def phase(schedule: Schedule) -> str:
-    """`cooled` where the rate has decayed by the end, else `hot`; the two never belong in one fit."""
-    return "hot" if schedule.kind == "constant" else "cooled"
+def shared_steps(schedule: Schedule, steps: int, when: Timeline) -> int:
+    """The first steps of a run that a longer one of the same trunk takes too: all but its own cooldown."""
+    return when.decay_start or 0 if schedule.kind == "wsd" else steps
+
+
+def phase(steps: int, when: Timeline) -> str:
+    """`cooled` where the rate has decayed by the end of a run of `steps`, else `hot`; the two never belong in one fit."""
+    return "cooled" if when.decay_end is not None and when.decay_end <= steps else "hot"

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..fitting.counting import FLOP_CONVENTIONS, flops_per_token
 from ..fitting.jsonio import to_strict
 from ..fitting.schema import MARK, SCHEMA_VERSION
 from .config import SweepConfig
@@ -91,7 +90,7 @@ class Mirror:
 
 
 def _config_of(cell: RunPlan, config: SweepConfig) -> dict[str, Any]:
-    per_token = {name: flops_per_token(cell.shape, name) for name in FLOP_CONVENTIONS}
+    per_token = dict(cell.counts.flops_per_token)
     return to_strict(
         planned_record(cell, config, cell.tokens) | {"flops_per_token": per_token} | {MARK: SCHEMA_VERSION}
     )

@@ -120,6 +120,9 @@ def _row(record: dict[str, Any], planned: str | None, path: Path) -> dict[str, A
 
 def _warmup(record: Mapping[str, Any]) -> float:
     """The fraction of the run's steps in which its rate rises, 0 where the record does not say."""
+    rising, steps = record.get("warmup_steps"), record.get("steps")
+    if isinstance(rising, int) and isinstance(steps, int) and steps > 0:
+        return rising / steps
     found = _inner(record, "config", "recipe", "schedule", "warmup")
     return float(found) if isinstance(found, float) else 0.0
 

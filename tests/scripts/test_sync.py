@@ -13,7 +13,8 @@ import wandb
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
 from isoflop.training.launch.base import record_failure
-from isoflop.training.plan import Plan, make_plan
+from isoflop.training.plan import Plan
+from isoflop.training.planning import make_plan
 from isoflop.training.records import SweepFolder
 from isoflop.training.tracking import mirror_rest
 

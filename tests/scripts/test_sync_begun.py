@@ -14,7 +14,8 @@ from isoflop.training import wandb_session
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
 from isoflop.training.outcome import failed_record
-from isoflop.training.plan import RunPlan, make_plan
+from isoflop.training.plan import RunPlan
+from isoflop.training.planning import make_plan
 from isoflop.training.records import SweepFolder
 from isoflop.training.tracking import Mirror
 

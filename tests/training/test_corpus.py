@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from isoflop.fitting import InputError
 from isoflop.training.config import Data
 from isoflop.training.corpus import (
+    MAIN,
     SEPARATOR,
     BatchOrder,
     Corpus,
@@ -36,7 +37,7 @@ def test_every_document_lands_on_one_side_once(text_folder: Path, tmp_path: Path
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "again.txt").write_bytes((text_folder / "0.txt").read_bytes())
     corpus = prepare_corpus(files(tmp_path / "*.txt"))
-    train, validation = documents(corpus.train), documents(corpus.validation)
+    train, validation = documents(corpus.train), documents(corpus.validation[MAIN].tokens)
     assert train | validation == {path.read_bytes() for path in text_folder.glob("*.txt")}
     assert not train & validation
     assert (corpus.info.n_documents, corpus.info.n_duplicates) == (40, 1)
@@ -76,7 +77,7 @@ def test_the_python_corpus_is_this_pythons_library() -> None:
     corpus = prepare_corpus(Data.model_validate({"corpus": {"kind": "python"}}))
     assert corpus.info.train_tokens > 10_000_000
     assert 0.02 < corpus.info.validation_tokens / corpus.info.train_tokens < 0.12
-    text = corpus.train.tobytes() + corpus.validation.tobytes()
+    text = corpus.train.tobytes() + corpus.validation[MAIN].tokens.tobytes()
     assert b"class OrderedDict(dict):" in text
     assert b"HYPOTHESIS_STORAGE_DIRECTORY" not in text  # an installed package's
 

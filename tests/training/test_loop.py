@@ -14,12 +14,13 @@ from accelerate.state import AcceleratorState
 
 from isoflop.fitting import load_runs
 from isoflop.training.config import SweepConfig, parse_config
-from isoflop.training.corpus import Corpus, prepare_corpus
+from isoflop.training.corpus import MAIN, Corpus, evaluation_sequences, prepare_corpus
 from isoflop.training.evaluate import evaluate
 from isoflop.training.launch.base import record_failure
 from isoflop.training.loop import Interrupted, Run, make_accelerator, train
-from isoflop.training.model import build_model
-from isoflop.training.plan import RunPlan, make_plan
+from isoflop.training.models.build import build_model
+from isoflop.training.plan import RunPlan
+from isoflop.training.planning import make_plan
 from isoflop.training.records import SweepFolder
 
 from .helpers import tiny
@@ -143,10 +144,11 @@ def test_bf16_trains(text_folder: Path, tmp_path: Path) -> None:
 
 def test_the_reported_loss_is_the_mean_over_all_scored_tokens(text_folder: Path, tmp_path: Path) -> None:
     bench = Bench(text_folder, tmp_path)
-    model = build_model(bench.cell.shape, seed=0)
-    tokens, context = bench.corpus.validation, bench.cell.shape.context
-    sequences = np.arange(1500)  # 1.5 passes: a mean of passes' means would weigh the half one double
-    found = evaluate(model, tokens, sequences, context, torch.device("cpu"))
+    model = build_model(bench.cell.shape, bench.config.model, seed=0)
+    validation, context = bench.corpus.validation[MAIN], bench.cell.shape.context
+    # 1.5 passes of 1000: a mean of passes' means would weigh the half one double.
+    found = evaluate(model, validation, 1500, context, make_accelerator(bench.config))
+    tokens, sequences = validation.tokens, evaluation_sequences(len(validation.tokens), context, 1500)
     rows = torch.from_numpy(np.stack([tokens[i * context : i * context + context + 1] for i in sequences])).long()
     with torch.no_grad():
         logits = model(input_ids=rows[:, :-1]).logits

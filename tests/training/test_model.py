@@ -12,9 +12,10 @@ from isoflop.fitting.counting import ModelShape, count_params, flops_per_token
 from isoflop.training.config import Initialisation, ModelConfig
 from isoflop.training.evaluate import token_losses
 from isoflop.training.fused import FusedLlama
-from isoflop.training.model import build_model, check_counts
+from isoflop.training.models.build import build_model, check_counts
 from isoflop.training.shapes import shape_for_width
 
+MODEL = ModelConfig(depth=1, heads=2)  # what a shape does not say: rotary base, initialisation
 SHAPES = [
     shape_for_width(8, ModelConfig(depth=2, heads=2, context=64), 256),
     shape_for_width(80, ModelConfig(depth=2, heads=2, context=64), 256),
@@ -28,7 +29,7 @@ SHAPES = [
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"d{s.width}L{s.depth}")
 def test_counts_equal_the_real_model(shape: ModelShape) -> None:
-    model = build_model(shape, seed=0)
+    model = build_model(shape, MODEL, seed=0)
     n = count_params(shape)
     body, head = model.model, model.lm_head
 
@@ -43,7 +44,7 @@ def test_counts_equal_the_real_model(shape: ModelShape) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"d{s.width}L{s.depth}")
 def test_exact_flops_equal_torch_counter_less_the_causal_half(shape: ModelShape) -> None:
-    model = build_model(shape, seed=0, attention="eager")
+    model = build_model(shape, MODEL, seed=0, attention="eager")
     rows = torch.zeros((2, shape.context), dtype=torch.long)
     counter = FlopCounterMode(display=False)
     with counter:
@@ -56,24 +57,28 @@ def test_exact_flops_equal_torch_counter_less_the_causal_half(shape: ModelShape)
 
 
 def test_a_model_that_disagrees_with_its_shape_is_refused() -> None:
-    model = build_model(SHAPES[0], seed=0)
+    model = build_model(SHAPES[0], MODEL, seed=0)
     with pytest.raises(AssertionError, match=r"counted .* the model has"):
         check_counts(model, replace(SHAPES[0], mlp_width=SHAPES[0].mlp_width + 8))
 
 
 def test_weights_are_a_function_of_the_seed_alone() -> None:
     torch.manual_seed(1)
-    first = build_model(SHAPES[0], seed=3).state_dict()
+    first = build_model(SHAPES[0], MODEL, seed=3).state_dict()
     torch.manual_seed(2)
-    second = build_model(SHAPES[0], seed=3).state_dict()
-    other = build_model(SHAPES[0], seed=4).state_dict()
+    second = build_model(SHAPES[0], MODEL, seed=3).state_dict()
+    other = build_model(SHAPES[0], MODEL, seed=4).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["model.embed_tokens.weight"], other["model.embed_tokens.weight"])
 
 
 def test_initialisation_follows_the_width() -> None:
     shape = SHAPES[4]
-    weights = dict(build_model(shape, seed=0, initialisation=Initialisation(embedding_std=0.5)).named_parameters())
+    weights = dict(
+        build_model(
+            shape, MODEL.model_copy(update={"initialisation": Initialisation(embedding_std=0.5)}), seed=0
+        ).named_parameters()
+    )
     layer = "model.layers.1."
     assert weights["model.embed_tokens.weight"].std().item() == pytest.approx(0.5, rel=0.02)
     assert weights[layer + "self_attn.q_proj.weight"].std().item() == pytest.approx(shape.width**-0.5, rel=0.03)
@@ -84,7 +89,7 @@ def test_initialisation_follows_the_width() -> None:
 
 
 def test_attention_is_causal() -> None:
-    model = build_model(SHAPES[2], seed=0).eval()
+    model = build_model(SHAPES[2], MODEL, seed=0).eval()
     rows = torch.randint(0, 512, (1, 32), generator=torch.Generator().manual_seed(0))
     changed = rows.clone()
     changed[0, 20] += 1
@@ -97,7 +102,7 @@ def test_attention_is_causal() -> None:
 def test_the_fused_step_is_the_models_own_loss_and_gradient(shape: ModelShape) -> None:
     generator = torch.Generator().manual_seed(0)
     rows = torch.randint(0, shape.vocab_size, (11, shape.context + 1), generator=generator)
-    model = build_model(shape, seed=0)
+    model = build_model(shape, MODEL, seed=0)
     for parameter in model.parameters():  # norms too have weights that differ
         parameter.data.mul_(torch.rand(parameter.shape, generator=generator) + 0.5)
     loss = token_losses(model, rows).sum() / 100
@@ -114,7 +119,9 @@ def test_the_fused_step_is_the_models_own_loss_and_gradient(shape: ModelShape) -
 
 
 def test_the_fused_step_survives_losses_that_underflow() -> None:
-    model = build_model(SHAPES[0], seed=0, initialisation=Initialisation(embedding_std=300.0))
+    model = build_model(
+        SHAPES[0], MODEL.model_copy(update={"initialisation": Initialisation(embedding_std=300.0)}), seed=0
+    )
     rows = torch.randint(0, 256, (4, 65), generator=torch.Generator().manual_seed(0))
     expected = token_losses(model, rows).sum().item()
     assert expected > 200 * rows[:, 1:].numel()

@@ -11,7 +11,7 @@ from isoflop.training import wandb_session
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
 from isoflop.training.outcome import failed_record
-from isoflop.training.plan import make_plan
+from isoflop.training.planning import make_plan
 from isoflop.training.tracking import Mirror
 from isoflop.training.wandb_session import is_mirrored
 

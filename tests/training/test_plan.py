@@ -13,13 +13,20 @@ from hypothesis import strategies as st
 from isoflop.fitting import InputError
 from isoflop.fitting.counting import count_params, flops_per_token
 from isoflop.training.config import ModelConfig, parse_config
-from isoflop.training.corpus import CorpusInfo
-from isoflop.training.plan import Plan, make_plan
+from isoflop.training.corpus import MAIN, CorpusInfo, ValidationInfo
+from isoflop.training.plan import Plan
+from isoflop.training.planning import make_plan
 from isoflop.training.shapes import shape_for_width, shapes_near
 
 from .helpers import tiny
 
-CORPUS = CorpusInfo("f" * 16, 256, 100, 0, train_tokens=10**8, validation_tokens=10**6)
+
+def corpus_info(train: int, validation: int, fingerprint: str = "f" * 16) -> CorpusInfo:
+    held_out = {MAIN: ValidationInfo(validation, 6, validation)}
+    return CorpusInfo(fingerprint, "bytes", 256, 100, 0, train, held_out)
+
+
+CORPUS = corpus_info(10**8, 10**6)
 
 
 def plan(corpus: CorpusInfo = CORPUS, **changes: Any) -> Plan:
@@ -124,7 +131,7 @@ def test_what_decides_the_loss_is_in_the_id(changes: dict[str, Any]) -> None:
 
 
 def test_another_corpus_is_other_runs() -> None:
-    other = CorpusInfo("0" * 16, 256, 100, 0, 10**8, 10**6)
+    other = corpus_info(10**8, 10**6, "0" * 16)
     assert {cell.run_id for cell in plan(other).cells}.isdisjoint(ids())
 
 
@@ -166,7 +173,7 @@ def test_a_grid_that_cannot_be_trained_is_refused_in_one_line(changes: dict[str,
 
 
 def test_epochs_are_allowed_when_asked_for() -> None:
-    small = CorpusInfo("f" * 16, 256, 100, 0, train_tokens=20_000, validation_tokens=5_000)
+    small = corpus_info(20_000, 5_000)
     cells = plan(small, data__max_epochs=5.0).cells
     most = max(cells, key=lambda cell: cell.epochs)
     assert 1 < most.epochs < 5
@@ -189,6 +196,6 @@ def test_what_would_only_fail_later_is_refused_at_once(changes: dict[str, Any], 
 
 
 def test_a_validation_side_without_a_sequence_is_refused() -> None:
-    short = CorpusInfo("f" * 16, 256, 100, 0, train_tokens=10**8, validation_tokens=16)
+    short = corpus_info(10**8, 16)
     with pytest.raises(InputError, match="16 validation tokens hold no sequence of 16"):
         plan(short)

@@ -28,7 +28,8 @@ from isoflop.training import wandb_session
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
 from isoflop.training.loop import make_accelerator, train
-from isoflop.training.plan import Plan, make_plan
+from isoflop.training.plan import Plan
+from isoflop.training.planning import make_plan
 from isoflop.training.records import SweepFolder
 from isoflop.training.tracking import Mirror, mirror_rest
 from isoflop.training.tracking_fit import fit_is_mirrored, log_fit

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,25 +23,60 @@ SEPARATOR = 0  # ends each document; a NUL byte is no text, so it takes no place
 VOCAB_SIZE = 256  # bytes
 
 
+MAIN = "validation"  # the name of the validation set that is held out of the training corpus
+
+
+@dataclass(frozen=True)
+class ValidationInfo:
+    """One validation set: its size, and the share of its n-grams that the training tokens hold too."""
+
+    tokens: int
+    n_documents: int
+    text_bytes: int  # UTF-8 bytes of its documents
+    overlap: float = 0.0
+
+
 @dataclass(frozen=True)
 class CorpusInfo:
     """What a record says of its corpus. The fingerprint covers the documents, the split and the tokenizer."""
 
     fingerprint: str
+    tokenizer: str
     vocab_size: int
     n_documents: int  # after removing exact duplicates
     n_duplicates: int
     train_tokens: int
-    validation_tokens: int
+    validation: Mapping[str, ValidationInfo]  # MAIN first, then those the config names
+    n_near_duplicates: int = 0
+
+    @property
+    def validation_tokens(self) -> int:
+        """Tokens of the set that is held out of the training corpus."""
+        return self.validation[MAIN].tokens
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CorpusInfo:
+        """The inverse of `dataclasses.asdict`."""
+        sets = {name: ValidationInfo(**entry) for name, entry in data["validation"].items()}
+        return cls(**{**data, "validation": sets})
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Tokens that are scored and never trained on."""
+
+    tokens: NDArray  # one-dimensional, unsigned, memory-mapped
+    token_bytes: NDArray  # UTF-8 bytes of text that each token stands for, 0 for separators
+    starts: NDArray[np.int64]  # where each document begins
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Tokens on disk: two one-dimensional arrays of unsigned integers, memory-mapped read-only."""
+    """Tokens on disk, memory-mapped read-only: unsigned integers, one-dimensional."""
 
     info: CorpusInfo
-    train: NDArray[np.uint8]
-    validation: NDArray[np.uint8]
+    train: NDArray
+    validation: Mapping[str, ValidationSet]  # MAIN first
 
 
 def prepare_corpus(data: Data) -> Corpus:
@@ -71,11 +107,14 @@ def open_corpus(fingerprint: str) -> Corpus:
     """The prepared corpus of that fingerprint. Raises InputError if the cache does not hold it."""
     folder = cache_folder() / fingerprint
     try:
-        info = CorpusInfo(**json.loads((folder / "info.json").read_text()))
+        info = CorpusInfo.from_json(json.loads((folder / "info.json").read_text()))
         sides = [np.memmap(folder / f"{side}.bin", dtype=np.uint8, mode="r") for side in ("train", "validation")]
     except FileNotFoundError:
         raise InputError(f"{folder}: no prepared corpus there; run scripts/sweep.py to prepare it") from None
-    return Corpus(info, *sides)
+    train, held_out = sides
+    ends = np.flatnonzero(held_out == SEPARATOR)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    return Corpus(info, train, {MAIN: ValidationSet(held_out, (held_out != SEPARATOR).astype(np.uint8), starts)})
 
 
 def _fingerprint(unique: Iterable[bytes], data: Data) -> str:
@@ -106,5 +145,6 @@ def _write(folder: Path, sides: list[list[bytes]], n_read: int, fingerprint: str
         sizes.append(temporary.stat().st_size)
         temporary.replace(folder / f"{name}.bin")
     n_documents = sum(map(len, sides))
-    info = CorpusInfo(fingerprint, VOCAB_SIZE, n_documents, n_read - n_documents, *sizes)
+    held_out = ValidationInfo(sizes[1], len(sides[1]), sizes[1] - len(sides[1]))
+    info = CorpusInfo(fingerprint, "bytes", VOCAB_SIZE, n_documents, n_read - n_documents, sizes[0], {MAIN: held_out})
     write_json_atomic(folder / "info.json", asdict(info))  # last: its presence says that the rest is whole

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ..fitting.counting import ModelShape, count_params
-from .config import Initialisation
+from ...fitting.counting import ModelShape, count_params
+from ..config import ModelConfig
+from ..config.model import Initialisation
 
 # Matrices that write into the residual stream.
 _RESIDUAL = ("o_proj.weight", "down_proj.weight")
@@ -17,23 +18,22 @@ _RESIDUAL = ("o_proj.weight", "down_proj.weight")
 
 def build_model(
     shape: ModelShape,
+    model: ModelConfig,
     *,
     seed: int,
-    initialisation: Initialisation | None = None,
-    rope_theta: float = 10_000.0,
     attention: str = "sdpa",
 ) -> LlamaForCausalLM:
-    """A model of `shape` in fp32 on the CPU, its weights a function of `seed`, shape and `initialisation`.
+    """The member of the ladder `model` that has `shape`, in fp32 on the CPU; its weights are a function of the `seed`.
 
     `attention` is transformers' name of an implementation ("eager" for counting FLOPs).
 
     Raises:
         AssertionError: the model's parameters do not add up to `fitting.counting`'s.
     """
-    model = LlamaForCausalLM(_config(shape, rope_theta, attention))
-    initialise(model, shape, initialisation or Initialisation(), seed)
-    check_counts(model, shape)
-    return model
+    built = LlamaForCausalLM(_config(shape, model.rope_theta, attention))
+    initialise(built, shape, model.initialisation, seed)
+    check_counts(built, shape)
+    return built
 
 
 def _config(shape: ModelShape, rope_theta: float, attention: str) -> LlamaConfig:

@@ -1,0 +1,5 @@
+"""How a cell is trained: batch, learning rate and the rest, by the recipe's rules."""
+
+from .resolve import Case, Hyperparameters, batch_for, hyperparameters
+
+__all__ = ["Case", "Hyperparameters", "batch_for", "hyperparameters"]
