@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -158,7 +159,7 @@ def sharing_trunks(cells: Iterable[RunPlan]) -> tuple[RunPlan, ...]:
     shared: dict[str, int] = {}
     for members in by_trunk.values():
         members.sort(key=lambda cell: (cell.trunk_steps, cell.steps, cell.run_id))
-        shared |= {b.run_id: a.trunk_steps for a, b in zip(members, members[1:], strict=False)}
+        shared |= {b.run_id: a.trunk_steps for a, b in itertools.pairwise(members)}
     return tuple(replace(cell, shared_steps=shared.get(cell.run_id, 0)) for cell in cells)
 
 

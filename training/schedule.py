@@ -52,5 +52,5 @@ def shared_steps(schedule: Schedule, steps: int, when: Timeline) -> int:
 
 
 def phase(steps: int, when: Timeline) -> str:
-    """`cooled` where the rate has decayed by the end of a run of `steps`, else `hot`; the two never belong in one fit."""
+    """`cooled` where the rate has decayed by the end of a run of `steps`, else `hot`: never both in one fit."""
     return "cooled" if when.decay_end is not None and when.decay_end <= steps else "hot"

@@ -71,6 +71,6 @@ def test_runs_share_all_but_their_cooldowns() -> None:
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])
 def test_a_decay_timed_to_each_runs_end_leaves_nothing_to_share(kind) -> None:
-    with pytest.raises(ValidationError, match="trunk: .* nothing can be shared"):
+    with pytest.raises(ValidationError, match=r"trunk: .* nothing can be shared"):
         Schedule(kind=kind, trunk=True)
     Schedule(kind=kind, trunk=True, horizon_tokens=1000)

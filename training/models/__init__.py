@@ -1,4 +1,4 @@
-"""The models that cells train, and their counts. `build` imports torch; `counts` needs it for a user's own factory alone."""
+"""The models that cells train, and their counts. `build` imports torch; `counts` only for a user's own factory."""
 
 from .counts import counts_for, model_identity
 
