@@ -27,7 +27,7 @@ def plan_of(config: Path, overrides: list[str] | None) -> Plan:
 
 def plan_table(plan: Plan) -> Table:
     """One row a budget and size: replicates share it."""
-    table = Table(title=f"{plan.config.name}: {len(plan.cells)} cells, {flops_text(plan.flops)} FLOPs", box=None)
+    table = Table(title=f"{plan.config.name}: {len(plan.cells)} cells, {_cost(plan)}", box=None)
     for name in (
         "budget",
         "width",
@@ -63,6 +63,14 @@ def plan_table(plan: Plan) -> Table:
             str(len(cells)),
         )
     return table
+
+
+def _cost(plan: Plan) -> str:
+    cost = f"{flops_text(plan.own_flops)} FLOPs"
+    if plan.own_flops == plan.flops:
+        return cost
+    trunks = len({cell.trunk for cell in plan.cells})
+    return f"{cost}: {trunks} trunks save {1 - plan.own_flops / plan.flops:.0%} of {flops_text(plan.flops)}"
 
 
 def main(

@@ -19,7 +19,7 @@ class SweepProgress:
     def __init__(self, plan: Plan, to_do: Sequence[RunPlan]) -> None:
         self._n_cells = len(plan.cells)
         self._n_over = len(plan.cells) - len(to_do)
-        self._flops = sum(cell.flops for cell in to_do)
+        self._flops = sum(cell.own_flops for cell in to_do)
         self._done = 0.0
         self._at_work: dict[str, float] = {}
         self._started = time.monotonic()
@@ -50,13 +50,14 @@ class SweepProgress:
             name = f"  {cell.budget:.3g} FLOPs, width {cell.shape.width}"
             self._cells[cell.run_id] = self._bars.add_task(name, total=cell.steps, note="")
         self._bars.update(self._cells[cell.run_id], completed=step, note=f"step {step} of {cell.steps}")
-        self._at_work[cell.run_id] = cell.flops * step / cell.steps
+        own = max(0, step - cell.shared_steps) / (cell.steps - cell.shared_steps)
+        self._at_work[cell.run_id] = cell.own_flops * own
         self._update()
 
     def ended(self, cell: RunPlan, record: dict[str, Any]) -> None:
         """A cell has its record."""
         self._forget(cell)
-        self._done += cell.flops
+        self._done += cell.own_flops
         self._n_over += 1
         self._update()
         loss = record.get("loss")

@@ -35,7 +35,9 @@ def main(
         outcome = run_inline(plan, folder, cells, progress)
     if outcome.halted:
         print(f"error: unfinished: {outcome.halted}", file=sys.stderr)
-    return FAILED if outcome.halted or outcome.failed else 0
+    for name, reason in outcome.paused.items():
+        print(f"error: unfinished: {name}: {reason}", file=sys.stderr)
+    return FAILED if outcome.halted or outcome.failed or outcome.paused else 0
 
 
 if __name__ == "__main__":

@@ -100,16 +100,17 @@ def main(
     if dry_run:
         show(plan_table(plan))
         return 0
-    _need_training_packages()
+    need_training_packages()
     sweep = SweepFolder(out or Path("runs") / plan.config.name)
-    _refuse_another_sweeps(sweep, plan)
+    refuse_another_sweeps(sweep, plan)
     sweep.write_plan(plan)
     outcome = train_what_is_left(plan, sweep, retry_failed)
     left = len(sweep.to_do(plan))
     if left:
-        why = outcome.halted or "another process is at them; this command fits them when they are done"
-        print(f"error: stopped with {left} of {len(plan.cells)} cells unfinished: {why}", file=sys.stderr)
+        print(f"error: stopped with {left} of {len(plan.cells)} cells unfinished: {_why(outcome)}", file=sys.stderr)
         return FAILED
+    if not plan.config.execution.keep_trunks:
+        sweep.remove_trunks(plan)
     failed = failed_cells(plan, sweep)
     for run_id, reason in failed.items():
         print(f"error: cell {run_id} failed: {reason} (try again: --retry-failed)", file=sys.stderr)
@@ -119,19 +120,29 @@ def main(
     return FAILED if failed else 0
 
 
+def _why(outcome: Outcome) -> str:
+    if outcome.halted:
+        return outcome.halted
+    if outcome.paused:
+        return f"{len(outcome.paused)} were stopped by execution.max_seconds; the same command goes on with them"
+    return "another process is at them; this command fits them when they are done"
+
+
 def failed_cells(plan: Plan, sweep: SweepFolder) -> dict[str, str]:
     """The reasons of the cells recorded as failed, now or by an earlier launch."""
     records = {cell.run_id: sweep.read_record(cell.run_id) or {} for cell in plan.cells}
     return {run_id: record["reason"] for run_id, record in records.items() if record.get("status") == "failed"}
 
 
-def _need_training_packages() -> None:
+def need_training_packages() -> None:
+    """Raises InputError where what training needs is not installed."""
     for name in ("torch", "transformers", "accelerate"):
         if importlib.util.find_spec(name) is None:
             raise InputError(f"training needs {name}, which is not installed: pip install 'isoflop[train]'")
 
 
-def _refuse_another_sweeps(sweep: SweepFolder, plan: Plan) -> None:
+def refuse_another_sweeps(sweep: SweepFolder, plan: Plan) -> None:
+    """Raises InputError where the folder holds something else than the plan's sweep."""
     if (sweep.path / "plan.json").is_file():
         name = sweep.read_plan().config.name
         if name != plan.config.name:

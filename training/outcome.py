@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,27 +18,36 @@ if TYPE_CHECKING:
     from .evaluate import Evaluation
 
 
+@dataclass(frozen=True)
+class Divergence:
+    """A training loss or gradient that was not finite."""
+
+    step: int  # from 0, the first that was not
+    kept: int | None  # so many steps had been taken in the state that the run's checkpoint holds; None: none is kept
+
+
 def trained_record(
     cell: RunPlan,
     config: SweepConfig,
     corpus: CorpusInfo,
     *,
     scores: Mapping[str, Evaluation],
-    step: int,
+    divergence: Divergence | None,
+    begun_at: int,
     seconds: float,
     machine: dict[str, Any],
 ) -> dict[str, Any]:
-    """A finished run's record, or a diverged one's where there are no `scores`, which are by validation set.
+    """A finished run's record, or a diverged one's; `scores` are by validation set.
 
-    Loss is in nats per token, counts and FLOPs are for the tokens seen up to `step`, `seconds` is training
-    alone, `machine` is what the loop says of its devices.
+    Loss is in nats per token, counts and FLOPs are for all tokens seen, `seconds` is this run's own training,
+    after the `begun_at` steps that it took over from its trunk, `machine` is what the loop says of its devices.
     """
+    step = divergence.step if divergence else cell.steps
     tokens = step * cell.batch_tokens
+    own_tokens = max(0, step - begun_at) * cell.batch_tokens
     score = scores.get(MAIN)
     finite = score is not None and math.isfinite(score.loss)
-    reason = f"the training loss was not finite by step {step} of {cell.steps}"
-    if score is not None and not finite:
-        reason = f"the validation loss is {score.loss}"
+    reason = _where(divergence, cell) if divergence else f"the validation loss is {score and score.loss}"
     return (
         planned_record(cell, config, tokens)
         | _made_here()
@@ -49,13 +58,20 @@ def trained_record(
             "epochs": cell.epochs * step / cell.steps,
             **_scored("", score),
             "validation_overlap": corpus.validation[MAIN].overlap,
+            "begun_at_step": begun_at,
             "wall_seconds": seconds,
-            "tokens_per_second": tokens / seconds if seconds else None,
+            "tokens_per_second": own_tokens / seconds if seconds else None,
             "machine": machine,
             "corpus": asdict(corpus),
         }
         | {key: value for name in scores if name != MAIN for key, value in _scored(f"_{name}", scores[name]).items()}
     )
+
+
+def _where(divergence: Divergence, cell: RunPlan) -> str:
+    at = f"step {divergence.step} of {cell.steps} (D = {divergence.step * cell.batch_tokens:,} tokens)"
+    kept = "" if divergence.kept is None else f"; checkpoint.safetensors holds the state after {divergence.kept} steps"
+    return f"the training loss or its gradient was not finite at {at}{kept}"
 
 
 def _scored(suffix: str, score: Evaluation | None) -> dict[str, Any]:
@@ -94,6 +110,7 @@ def planned_record(cell: RunPlan, config: SweepConfig, tokens: int) -> dict[str,
         "weight_decay": cell.weight_decay,
         "warmup_steps": cell.timeline.warmup_steps,
         "phase": cell.phase,
+        "trunk": cell.trunk,
         "recipe_notes": list(cell.notes),
         "precision": config.recipe.precision,
         "config": config.model_dump(mode="json"),

@@ -3,8 +3,10 @@
 runs/x/plan.json
 runs/x/<run_id>/record.json             what came out; its presence says that the run is over
 runs/x/<run_id>/curve.jsonl             a row a logged step
-runs/x/<run_id>/checkpoint.safetensors  where to go on from, gone once the record stands
+runs/x/<run_id>/checkpoint.safetensors  where to go on from, gone once the record stands; of a diverged run it stays
+runs/x/<run_id>/weights.safetensors     of a finished run, while execution.keep_weights is true
 runs/x/<run_id>/claim                   locked by the process that trains the run
+runs/x/trunks/<trunk>/<step>.safetensors  what runs of one trunk branch from; diverged.json where it ended
 """
 
 from __future__ import annotations
@@ -74,9 +76,60 @@ class SweepFolder:
         return record is not None and (record["status"] in OVER or not retry_failed)
 
     def to_do(self, plan: Plan, *, retry_failed: bool = False) -> list[RunPlan]:
-        """The plan's cells that still need training, most FLOPs first."""
+        """The plan's cells that still need training, those first that have most FLOPs before them.
+
+        A cell of a trunk has those of the trunk's longer cells before it too, and so comes before them.
+        """
         left = [cell for cell in plan.cells if not self.is_over(cell.run_id, retry_failed=retry_failed)]
-        return sorted(left, key=lambda cell: -cell.flops)
+        before: dict[str, float] = {}
+        behind: dict[str, float] = {}
+        for cell in sorted(left, key=lambda cell: -cell.trunk_steps):
+            before[cell.run_id] = cell.own_flops + (behind.get(cell.trunk, 0.0) if cell.trunk else 0.0)
+            if cell.trunk:
+                behind[cell.trunk] = before[cell.run_id]
+        return sorted(left, key=lambda cell: -before[cell.run_id])
+
+    def checkpoint(self, run_id: str) -> Path:
+        """Where a run's checkpoint stands, if it has one."""
+        return self.path / run_id / "checkpoint.safetensors"
+
+    def weights(self, run_id: str) -> Path:
+        """Where a finished run's weights stand, if they were kept."""
+        return self.path / run_id / "weights.safetensors"
+
+    def trunk_path(self, trunk: str, step: int) -> Path:
+        """Where the state of `trunk` after `step` steps stands, if it was saved."""
+        return self.path / "trunks" / trunk / f"{step}.safetensors"
+
+    def trunk_state(self, cell: RunPlan) -> Path | None:
+        """The latest saved state that `cell` can go on from."""
+        folder = self.path / "trunks" / (cell.trunk or "")
+        steps = [int(path.stem) for path in folder.glob("*.safetensors") if path.stem.isdecimal()]
+        usable = [step for step in steps if step <= cell.trunk_steps]
+        return self.trunk_path(cell.trunk, max(usable)) if cell.trunk and usable else None
+
+    def note_divergence(self, cell: RunPlan, step: int) -> None:
+        """Tell the longer runs of the cell's trunk where it stopped being a number, if that was on the trunk."""
+        if cell.trunk and step < cell.trunk_steps:
+            path = self.trunk_path(cell.trunk, 0).with_name("diverged.json")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json_atomic(path, {"step": step})
+
+    def trunk_divergence(self, cell: RunPlan) -> int | None:
+        """The step (from 0) at which the cell's trunk stops being a number, if that is known and lies on its way."""
+        if not cell.trunk:
+            return None
+        try:
+            step = json.loads(self.trunk_path(cell.trunk, 0).with_name("diverged.json").read_text())["step"]
+        except FileNotFoundError:
+            return None
+        return step if step < cell.trunk_steps else None
+
+    def remove_trunks(self, plan: Plan) -> None:
+        """Free the room of the states that the plan's cells branched from."""
+        for trunk in {cell.trunk for cell in plan.cells if cell.trunk}:
+            for path in self.trunk_path(trunk, 0).parent.glob("*.safetensors"):
+                path.unlink(missing_ok=True)
 
     def write_curve(self, run_id: str, rows: list[dict[str, Any]]) -> None:
         """Replace the training curve."""

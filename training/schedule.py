@@ -54,3 +54,15 @@ def shared_steps(schedule: Schedule, steps: int, when: Timeline) -> int:
 def phase(steps: int, when: Timeline) -> str:
     """`cooled` where the rate has decayed by the end of a run of `steps`, else `hot`: never both in one fit."""
     return "cooled" if when.decay_end is not None and when.decay_end <= steps else "hot"
+
+
+def evaluation_steps(points_per_decade: int, steps: int, batch_tokens: int, when: Timeline) -> frozenset[int]:
+    """After which steps, past the warmup, a run is scored: the first to reach each of a grid even in log tokens.
+
+    The grid is one for all runs, whatever their length: D = 10^(i / points_per_decade).
+    """
+    if not points_per_decade:
+        return frozenset()
+    most = math.floor(points_per_decade * math.log10(steps * batch_tokens))
+    reached = (math.ceil(10 ** (i / points_per_decade) / batch_tokens) for i in range(most + 1))
+    return frozenset(step for step in reached if when.warmup_steps < step <= steps)

@@ -21,6 +21,8 @@ from .helpers import tiny, write_config
 ROOT = Path(__file__).resolve().parents[2]
 # Long enough that a kill finds a cell at work, short enough to train twice.
 SLOWER = {"grid__budgets": [3e9, 5e9], "execution__checkpoint_seconds": 0.1, "data__max_epochs": 20.0}
+TRUNKS = SLOWER | {"recipe__schedule": {"kind": "wsd", "trunk": True}}
+KILLS = int(os.environ.get("ISOFLOP_KILLS", "2"))  # of a sweep; more take minutes
 
 
 def start(config: Path, out: Path, *more: str) -> subprocess.Popen[str]:
@@ -104,14 +106,15 @@ def no_process_left() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_process_left")
+@pytest.mark.parametrize("changes", [SLOWER, TRUNKS], ids=["linear", "trunks"])
 def test_killed_at_random_moments_it_ends_as_if_never_interrupted(
-    undisturbed: Path, text_folder: Path, tmp_path: Path
+    changes: dict[str, Any], undisturbed: Path, text_folder: Path, tmp_path: Path
 ) -> None:
-    config = write_config(tmp_path / "c.yaml", tiny(text_folder, **SLOWER))
+    config = write_config(tmp_path / "c.yaml", tiny(text_folder, **changes))
     out = tmp_path / "out"
     moment = random.Random(1)
     landed = 0
-    for kill in range(5):
+    for kill in range(KILLS):
         since = time.time()
         process = start(config, out)
         wait_for(lambda since=since: training_has_begun(out, since))
@@ -123,13 +126,17 @@ def test_killed_at_random_moments_it_ends_as_if_never_interrupted(
         process.communicate()
         wait_for(lambda workers=workers: not any(w.is_running() and w.status() != "zombie" for w in workers), 5)
         landed += len(records(out)) < 6
-    assert landed >= 3, "on this machine the cells are too short to be killed at work"
+    assert landed >= 1, "on this machine the cells are too short to be killed at work"
     status, _, stderr = finish(config, out)
     assert status == 0, stderr
+    if changes is TRUNKS:
+        undisturbed = tmp_path / "whole"
+        assert finish(config, undisturbed, "--executor", "inline")[0] == 0
     assert losses(out) == losses(undisturbed)
     assert curves(out) == curves(undisturbed)
     for folder in (path.parent for path in out.glob("*/record.json")):
-        assert sorted(path.name for path in folder.iterdir()) == ["claim", "curve.jsonl", "record.json"]
+        names = sorted(path.name for path in folder.iterdir())
+        assert names == ["claim", "curve.jsonl", "record.json", "weights.safetensors"]
 
 
 def test_a_finished_sweep_trains_nothing_again(undisturbed: Path, text_folder: Path, tmp_path: Path) -> None:

@@ -20,10 +20,12 @@ from isoflop.fitting.readers.sources import read_log
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
 from isoflop.training.launch.base import record_failure
-from isoflop.training.loop import make_accelerator, train
+from isoflop.training.device import make_accelerator
+from isoflop.training.loop import train
 from isoflop.training.plan import Plan
 from isoflop.training.planning import make_plan
 from isoflop.training.records import SweepFolder
+from isoflop.training.state import Job
 from isoflop.training.tracking import mirror_rest
 from isoflop.training.wandb_session import wait_for_logs
 
@@ -69,7 +71,7 @@ def planned(text: Path, folder: Path, **changes: Any) -> tuple[Plan, SweepFolder
 def train_cells(plan: Plan, sweep: SweepFolder, count: int) -> None:
     corpus, accelerator = prepare_corpus(plan.config.data), make_accelerator(plan.config)
     for cell in plan.cells[:count]:
-        train(cell, plan.config, corpus, sweep, accelerator)
+        train(Job(cell, plan.config, corpus, sweep, accelerator))
 
 
 def assert_same_runs(folder: Path) -> None:

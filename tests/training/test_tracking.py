@@ -27,10 +27,12 @@ from isoflop.scripts.fit import save
 from isoflop.training import wandb_session
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
-from isoflop.training.loop import make_accelerator, train
+from isoflop.training.device import make_accelerator
+from isoflop.training.loop import train
 from isoflop.training.plan import Plan
 from isoflop.training.planning import make_plan
 from isoflop.training.records import SweepFolder
+from isoflop.training.state import Job
 from isoflop.training.tracking import Mirror, mirror_rest
 from isoflop.training.tracking_fit import fit_is_mirrored, log_fit
 
@@ -46,7 +48,7 @@ def trained(plan: Plan, folder: Path, count: int = 1) -> list[dict[str, Any]]:
     corpus, accelerator = prepare_corpus(plan.config.data), make_accelerator(plan.config)
     sweep = SweepFolder(folder)
     sweep.write_plan(plan)
-    return [train(cell, plan.config, corpus, sweep, accelerator) for cell in plan.cells[:count]]
+    return [train(Job(cell, plan.config, corpus, sweep, accelerator)) for cell in plan.cells[:count]]
 
 
 def offline_runs(folder: Path) -> list[Path]:

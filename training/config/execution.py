@@ -20,6 +20,9 @@ class Execution(Part):
     micro_batch: PositiveInt | None = None  # sequences a device at a time; default: the whole batch
     deterministic: bool = True
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0  # what a kill may cost
+    max_seconds: Positive | None = None  # a cell that takes longer in one launch is left for the next one
+    keep_weights: bool = True  # of finished cells, in fp32: what `scripts/export.py` needs
+    keep_trunks: bool = True  # the states that budgets branch from, so that another budget needs no trunk anew
     log_points: PositiveInt = 100  # rows of a cell's training curve
 
 

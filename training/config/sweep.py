@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from ...fitting.errors import InputError
 from .data import Data
 from .errors import first_problem
+from .evaluation import Evaluation
 from .execution import Execution, Wandb
 from .grid import Grid
 from .model import ModelConfig
@@ -38,6 +39,7 @@ class SweepConfig(Part):
     data: Data
     grid: Grid
     recipe: Recipe
+    evaluation: Evaluation = Evaluation()
     execution: Execution = Execution()
     wandb: Wandb = Wandb()
     fit: Fit = Fit()

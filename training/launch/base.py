@@ -35,6 +35,7 @@ class Outcome:
 
     trained: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    paused: dict[str, str] = field(default_factory=dict)  # out of time: unfinished, with a checkpoint
     halted: str | None = None
 
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...fitting.errors import InputError
 from ..corpus import open_corpus
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
@@ -38,7 +39,9 @@ def _run(
     should_stop: Callable[[], bool],
 ) -> Outcome:
     # torch, only where something is trained
-    from ..loop import Interrupted, make_accelerator, train
+    from ..device import OutOfMemory, make_accelerator
+    from ..loop import Hooks, Interrupted, OutOfTime, train
+    from ..state import Job
 
     corpus = open_corpus(plan.corpus.fingerprint)
     accelerator = make_accelerator(plan.config)
@@ -48,20 +51,17 @@ def _run(
         with _claim(sweep, cell, accelerator) as to_train:
             if not to_train:
                 return sweep.read_record(cell.run_id)
-            return train(
-                cell,
-                plan.config,
-                corpus,
-                sweep,
-                accelerator,
-                progress=lambda step: listener.step(cell, step),
-                should_stop=should_stop,
-            )
+            job = Job(cell, plan.config, corpus, sweep, accelerator)
+            return train(job, Hooks(lambda step: listener.step(cell, step), should_stop))
 
     for cell in cells:
         for tried in range(1, ATTEMPTS + 1):
             try:
                 record = attempt(cell)
+            except OutOfTime as limit:
+                outcome.paused[cell.run_id] = str(limit)
+                listener.trouble(cell, str(limit))
+                break
             except Interrupted:
                 raise KeyboardInterrupt from None
             except OSError as error:
@@ -70,9 +70,10 @@ def _run(
             except Exception as error:
                 if accelerator.num_processes > 1:
                     raise  # the other processes wait in a collective; only a new launch brings all together again
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                hopeless = isinstance(error, (OutOfMemory, InputError))
+                reason = str(error) if hopeless else f"{type(error).__name__}: {error}".splitlines()[0]
                 listener.trouble(cell, reason)
-                if tried < ATTEMPTS:
+                if tried < ATTEMPTS and not hopeless:
                     continue
                 record = record_failure(sweep, cell, plan.config, reason)
             if record is not None:

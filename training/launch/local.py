@@ -152,16 +152,25 @@ class LocalLauncher:
         elif kind == "halt":
             self.outcome.halted = self.outcome.halted or f"{cell.run_id}: {reason}"
             self.listener.trouble(cell, reason)
+        elif kind == "paused":
+            self.outcome.paused[cell.run_id] = reason
+            self.listener.trouble(cell, reason)
+        elif kind == "failed":
+            self.give_up(cell, reason)
         else:
             self.retry(cell, reason)
 
     def retry(self, cell: RunPlan, reason: str) -> None:
-        """Try once more, or give up and record why."""
+        """Try once more, or give up."""
         self.attempts[cell.run_id] += 1
-        if self.attempts[cell.run_id] < ATTEMPTS:
-            self.listener.trouble(cell, reason)
-            self.queue.appendleft(cell)
+        if self.attempts[cell.run_id] >= ATTEMPTS:
+            self.give_up(cell, reason)
             return
+        self.listener.trouble(cell, reason)
+        self.queue.appendleft(cell)
+
+    def give_up(self, cell: RunPlan, reason: str) -> None:
+        """Record why the cell failed."""
         try:
             record = record_failure(self.sweep, cell, self.plan.config, reason)
             self.listener.ended(cell, record)
@@ -196,9 +205,21 @@ class LocalLauncher:
             if not slot.ready or slot.cell is not None:
                 continue
             if self.work_left() and self.queue:
-                slot.order(self.queue.popleft())
+                if (cell := self.next_ready()) is not None:
+                    self.queue.remove(cell)
+                    slot.order(cell)
             elif not self.work_left() and not any(other.cell for other in self.slots):
                 slot.orders.close()
+
+    def next_ready(self) -> RunPlan | None:
+        """The first cell whose trunk is trained as far as an earlier cell is to train it, or by nobody."""
+        coming = [slot.cell for slot in self.slots if slot.cell] + [cell for _, cell in self.held_elsewhere]
+        for cell in self.queue:
+            begun = not cell.shared_steps or self.sweep.trunk_path(str(cell.trunk), cell.shared_steps).is_file()
+            if begun or not any(other.trunk == cell.trunk and other.trunk_steps <= cell.shared_steps for other in coming):
+                return cell
+            coming.append(cell)
+        return None
 
     def stop(self) -> None:
         """Have every worker checkpoint and leave; kill what has not left in time."""

@@ -16,10 +16,13 @@ import threading
 from pathlib import Path
 from typing import Any, TextIO
 
+from ...fitting.errors import InputError
 from ..corpus import Corpus, open_corpus
-from ..loop import Interrupted, make_accelerator, train
+from ..device import OutOfMemory, make_accelerator
+from ..loop import Hooks, Interrupted, OutOfTime, train
 from ..plan import Plan
 from ..records import SweepFolder
+from ..state import Job
 
 
 class Worker:
@@ -80,17 +83,16 @@ class Worker:
                     self.tell("busy", run_id=run_id)
                     return True
                 if not self.sweep.is_over(run_id, retry_failed=True):
-                    train(
-                        cell,
-                        self.plan.config,
-                        self.corpus,
-                        self.sweep,
-                        self.accelerator,
-                        progress=lambda step: self.tell("step", run_id=run_id, step=step),
-                        should_stop=lambda: self.stopping,
-                    )
+                    job = Job(cell, self.plan.config, self.corpus, self.sweep, self.accelerator)
+                    train(job, Hooks(lambda step: self.tell("step", run_id=run_id, step=step), lambda: self.stopping))
             self.tell("ended", run_id=run_id)
+        except OutOfTime as limit:
+            self.tell("paused", run_id=run_id, reason=str(limit))
         except Interrupted:
+            return False
+        except (OutOfMemory, InputError) as error:
+            # Another try would end alike; after memory ran out, a new process begins with all of it.
+            self.tell("failed", run_id=run_id, reason=str(error))
             return False
         except OSError as error:
             self.tell("halt", run_id=run_id, reason=str(error))
