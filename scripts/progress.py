@@ -16,7 +16,8 @@ from isoflop.training.plan import Plan, RunPlan
 class SweepProgress:
     """Bars on a terminal, a line a cell elsewhere. Counts what this launch has to train, by FLOPs."""
 
-    def __init__(self, plan: Plan, to_do: Sequence[RunPlan]) -> None:
+    def __init__(self, plan: Plan, to_do: Sequence[RunPlan], *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._n_cells = len(plan.cells)
         self._n_over = len(plan.cells) - len(to_do)
         self._flops = sum(cell.own_flops for cell in to_do)
@@ -31,7 +32,7 @@ class SweepProgress:
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
             console=self._console,
-            disable=not sys.stderr.isatty(),
+            disable=quiet or not sys.stderr.isatty(),
             transient=True,
         )
         self._sweep = self._bars.add_task(self._title(), total=self._flops, note="")
@@ -79,6 +80,8 @@ class SweepProgress:
             self._bars.remove_task(self._cells.pop(cell.run_id))
 
     def _line(self, text: str) -> None:
+        if self._quiet:
+            return
         if self._bars.disable:
             print(text, file=sys.stderr, flush=True)
         elif "cut short" in text or "failed" in text or "diverged" in text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,7 @@ def main(
 ) -> int:
     """Train the cells named, in this process, unless they are finished or another process is at them.
 
-    Example: accelerate launch --num_processes 4 scripts/run.py runs/big 0123456789ab
+    Example: accelerate launch --config_file configs/accelerate/gpus.yaml scripts/run.py runs/big 0123456789ab
     """
     folder = SweepFolder(sweep)
     plan = folder.read_plan()
@@ -31,7 +32,8 @@ def main(
         if name not in known:
             raise InputError(f"{sweep}/plan.json: has no cell {name!r}")
     cells = [known[name] for name in run_id if not folder.is_over(name, retry_failed=True)]
-    with SweepProgress(plan, cells) as progress:
+    # Of several processes of a launch, one tells.
+    with SweepProgress(plan, cells, quiet=os.environ.get("RANK", "0") != "0") as progress:
         outcome = run_inline(plan, folder, cells, progress)
     if outcome.halted:
         print(f"error: unfinished: {outcome.halted}", file=sys.stderr)
