@@ -16,7 +16,7 @@ from .errors import InputError
 
 @dataclass(frozen=True)
 class ModelShape:
-    """A Llama-like decoder: RMSNorm, rotary attention with grouped keys and values, SwiGLU, no biases."""
+    """A decoder of one of the `FAMILIES`, or of another for whose counts this shape alone does not suffice."""
 
     width: int  # d, the residual stream
     depth: int  # L, blocks
@@ -27,6 +27,7 @@ class ModelShape:
     vocab_size: int  # V
     context: int  # S, tokens a sequence
     tied_embeddings: bool  # the head reuses the embedding matrix
+    family: str = "llama"
 
     @property
     def attention_width(self) -> int:
@@ -36,14 +37,18 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class ParamCounts:
-    """Parameters by part; the three totals are the conventions that published exponents speak."""
+    """Parameters by part; the three totals are the conventions that published exponents speak.
+
+    Biases stand with the norms: like those they multiply no activations.
+    """
 
     embedding: int  # V d
     head: int  # V d, or 0 when tied
     attention: int  # query, key, value and output matrices of all blocks
-    mlp: int  # gate, up and down matrices of all blocks
-    block_norms: int
+    mlp: int  # the MLP's matrices of all blocks
+    block_vectors: int  # norms and biases of all blocks
     final_norm: int
+    positions: int = 0  # learned positions, S d
 
     @property
     def block_matrices(self) -> int:
@@ -53,32 +58,78 @@ class ParamCounts:
     @property
     def n_params(self) -> int:
         """Every parameter once (Hoffmann 2022, appendix F: "we also count embeddings")."""
-        return self.embedding + self.head + self.n_params_non_embedding
+        return self.embedding + self.positions + self.head + self.n_params_non_embedding
 
     @property
     def n_params_non_embedding(self) -> int:
-        """Blocks and the final norm (Kaplan 2020, section 2.1, who leave out the norms as negligible)."""
-        return self.block_matrices + self.block_norms + self.final_norm
+        """Blocks and the final norm (Kaplan 2020, section 2.1, whose N excludes "vocabulary and positional
+        embeddings" and leaves out norms and biases as negligible)."""
+        return self.block_matrices + self.block_vectors + self.final_norm
 
     @property
     def n_params_blocks_and_head(self) -> int:
         """Blocks and the V d matrix that makes logits, tied or not (Porian 2024; nanochat)."""
-        return self.block_matrices + self.block_norms + self.embedding
+        return self.block_matrices + self.block_vectors + self.embedding
+
+    @property
+    def without_embeddings(self) -> int:
+        """What transformers' num_parameters(exclude_embeddings=True) says: an untied head counts, a tied one not."""
+        return self.n_params_non_embedding + self.head
+
+
+def counts_of_blocks(
+    shape: ModelShape, *, mlp_matrices: int, vectors: int, final_norm: int, positions: int = 0
+) -> ParamCounts:
+    """The parts of a decoder whose blocks have q, k, v and output matrices, `mlp_matrices` of d x f, and vectors.
+
+    `vectors`, `final_norm` and `positions` count numbers: norms and biases of one block, of the last norm, and of the
+    table of learned positions.
+    """
+    d, layers = shape.width, shape.depth
+    keys = shape.kv_heads * shape.head_dim
+    table = shape.vocab_size * d
+    return ParamCounts(
+        embedding=table,
+        head=0 if shape.tied_embeddings else table,
+        attention=layers * 2 * d * (shape.attention_width + keys),
+        mlp=layers * mlp_matrices * d * shape.mlp_width,
+        block_vectors=layers * vectors,
+        final_norm=final_norm,
+        positions=positions,
+    )
+
+
+def _llama(shape: ModelShape) -> ParamCounts:
+    """SwiGLU, grouped keys and values, two RMSNorms a block, rotary positions, no biases."""
+    return counts_of_blocks(shape, mlp_matrices=3, vectors=2 * shape.width, final_norm=shape.width)
+
+
+def _qwen3(shape: ModelShape) -> ParamCounts:
+    """Llama's, and an RMSNorm over a head's k channels on queries and one on keys."""
+    vectors = 2 * shape.width + 2 * shape.head_dim
+    return counts_of_blocks(shape, mlp_matrices=3, vectors=vectors, final_norm=shape.width)
+
+
+def _gpt2(shape: ModelShape) -> ParamCounts:
+    """GELU between two matrices, full heads, LayerNorms with biases, biases everywhere else too, learned positions."""
+    d = shape.width
+    norms, biases = 2 * 2 * d, 4 * d + (shape.mlp_width + d)
+    positions = shape.context * d
+    return counts_of_blocks(shape, mlp_matrices=2, vectors=norms + biases, final_norm=2 * d, positions=positions)
+
+
+FAMILIES: Mapping[str, Callable[[ModelShape], ParamCounts]] = {"llama": _llama, "qwen3": _qwen3, "gpt2": _gpt2}
 
 
 def count_params(shape: ModelShape) -> ParamCounts:
-    """Count the parameters of `shape` by part; equal to the real model's, which `training.model` checks."""
-    d, layers = shape.width, shape.depth
-    queries_and_output = 2 * d * shape.attention_width
-    keys_and_values = 2 * d * shape.kv_heads * shape.head_dim
-    return ParamCounts(
-        embedding=shape.vocab_size * d,
-        head=0 if shape.tied_embeddings else shape.vocab_size * d,
-        attention=layers * (queries_and_output + keys_and_values),
-        mlp=layers * 3 * d * shape.mlp_width,
-        block_norms=layers * 2 * d,
-        final_norm=d,
-    )
+    """Count the parameters of `shape` by part; equal to the real model's, which `training.models` checks.
+
+    Raises:
+        InputError: a family that the shape alone does not describe.
+    """
+    if shape.family not in FAMILIES:
+        raise InputError(f"no family {shape.family!r} that can be counted by its shape; {', '.join(FAMILIES)} can")
+    return FAMILIES[shape.family](shape)
 
 
 def _exact(shape: ModelShape, n: ParamCounts) -> float:
@@ -168,9 +219,10 @@ class ModelCounts:
         }
 
 
-def counts_of(shape: ModelShape) -> ModelCounts:
-    """The counts of `shape` under every convention."""
-    return ModelCounts(count_params(shape), {name: flops_per_token(shape, name) for name in FLOP_CONVENTIONS})
+def counts_of(shape: ModelShape, params: ParamCounts | None = None) -> ModelCounts:
+    """The counts of `shape` under every convention; `params` are the model's own where the shape's are not."""
+    params = params or count_params(shape)
+    return ModelCounts(params, {name: per_token(shape, params) for name, per_token in FLOP_CONVENTIONS.items()})
 
 
 def all_counts(shape: ModelShape, tokens: int) -> dict[str, Any]:

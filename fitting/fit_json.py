@@ -44,6 +44,7 @@ def report_of(analysis: Analysis) -> dict[str, Any]:
                 "n_params": analysis.options.n_params,
                 "flops": analysis.options.flops,
                 "flops_equals": analysis.table.flops_convention,
+                "loss_unit": analysis.table.loss_unit,
             },
             "by_convention": list(analysis.by_convention),
             "fits": written,

@@ -10,29 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .counting import FLOP_CONVENTIONS, ModelShape, ParamCounts
+from .counting import FLOP_CONVENTIONS, ModelShape, ParamCounts, count_params, counts_of_blocks
 from .errors import InputError
-
-
-@dataclass(frozen=True)
-class ConfigCounts(ParamCounts):
-    """Parameters by part, the biases of a part among its norms: like norms they multiply no activations.
-
-    Learned positions are embeddings to Kaplan 2020 (section 2.1: N excludes "vocabulary and positional
-    embeddings"): only the total has them.
-    """
-
-    positions: int = 0
-
-    @property
-    def n_params(self) -> int:
-        """Every parameter once."""
-        return super().n_params + self.positions
-
-    @property
-    def without_embeddings(self) -> int:
-        """What transformers' num_parameters(exclude_embeddings=True) says: an untied head counts, a tied one not."""
-        return self.n_params_non_embedding + self.head
 
 
 @dataclass(frozen=True)
@@ -43,7 +22,7 @@ class ConfigModel:
     """
 
     shape: ModelShape
-    counts: ConfigCounts
+    counts: ParamCounts
     window: int | None = None
 
     def flops_per_token(self, context: int | None) -> dict[str, float]:
@@ -109,8 +88,8 @@ class _Gated:
         f = _count(config, "intermediate_size")
         g = _count({"num_key_value_heads": self.kv_heads, **config}, "num_key_value_heads", heads)
         k = _count(config, "head_dim", self.head_dim or d // heads)
-        tied = bool(config.get("tie_word_embeddings", self.tied))
-        shape = ModelShape(d, layers, heads, g, k, f, _count(config, "vocab_size"), _longest(config), tied)
+        vocab, tied = _count(config, "vocab_size"), bool(config.get("tie_word_embeddings", self.tied))
+        shape = ModelShape(d, layers, heads, g, k, f, vocab, _longest(config), tied, config["model_type"])
         queries, keys = heads * k, g * k
         biases = (
             (queries + 2 * keys) * _on(config, self.qkv_bias)
@@ -118,13 +97,8 @@ class _Gated:
             + (2 * f + d) * _on(config, self.mlp_bias)
         )
         qk_norms = {"": 0, "head": 2 * k, "all": queries + keys}[self.qk_norm]
-        counts = _counts(
-            shape,
-            attention=2 * d * queries + 2 * d * keys,
-            mlp=3 * d * f,
-            vectors=self.block_norms * d + qk_norms + biases,
-            final_norm=d,
-        )
+        vectors = self.block_norms * d + qk_norms + biases
+        counts = counts_of_blocks(shape, mlp_matrices=3, vectors=vectors, final_norm=d)
         window = config.get("sliding_window", self.window) if _on(config, self.windowed) else None
         return ConfigModel(shape, counts, window if isinstance(window, int) else None)
 
@@ -133,18 +107,17 @@ def _gpt2(config: Mapping[str, Any]) -> ConfigModel:
     if config.get("add_cross_attention"):
         raise InputError("add_cross_attention: true is not counted")
     d, layers, heads = (_count(config, key) for key in ("n_embd", "n_layer", "n_head"))
-    return _classic(
-        config,
-        (d, layers, heads, _count(config, "n_inner", 4 * d)),
-        tied=True,
-        positions=_count(config, "n_positions", 1024),
-    )
+    sizes = (d, layers, heads, _count(config, "n_inner", 4 * d))
+    shape = _full_heads(config, sizes, _count(config, "n_positions", 1024), tied=True)
+    return ConfigModel(shape, count_params(shape))
 
 
 def _gpt_neox(config: Mapping[str, Any]) -> ConfigModel:
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     d, layers, heads, f = (_count(config, key) for key in names)
-    return _classic(config, (d, layers, heads, f), attention_bias=_on(config, "attention_bias", True))
+    shape = _full_heads(config, (d, layers, heads, f), _longest(config), tied=False)
+    vectors = 4 * d + 4 * d * _on(config, "attention_bias", True) + (f + d)
+    return ConfigModel(shape, counts_of_blocks(shape, mlp_matrices=2, vectors=vectors, final_norm=2 * d))
 
 
 def _opt(config: Mapping[str, Any]) -> ConfigModel:
@@ -152,59 +125,26 @@ def _opt(config: Mapping[str, Any]) -> ConfigModel:
     d, layers, heads, f = (_count(config, key) for key in names)
     if _count(config, "word_embed_proj_dim", d) != d:
         raise InputError(f"word_embed_proj_dim {config['word_embed_proj_dim']} beside hidden_size {d} is not counted")
+    longest = _count(config, "max_position_embeddings", 2048)
+    shape = _full_heads(config, (d, layers, heads, f), longest, tied=True)
     bias, affine = _on(config, "enable_bias", True), _on(config, "layer_norm_elementwise_affine", True)
     last = bool(config.get("do_layer_norm_before", True)) and not config.get("_remove_final_layer_norm")
-    return _classic(
-        config,
-        (d, layers, heads, f),
-        tied=True,
-        positions=_count(config, "max_position_embeddings", 2048),
-        spare=2,  # its table of positions has two rows more than there are positions
-        attention_bias=bias,
-        mlp_bias=bias,
-        norms=affine,
-        final_norm=last * affine,
-    )
-
-
-def _classic(
-    config: Mapping[str, Any],
-    sizes: tuple[int, int, int, int],
-    *,
-    tied: bool = False,
-    positions: int = 0,
-    spare: int = 0,
-    attention_bias: int = 1,
-    mlp_bias: int = 1,
-    norms: int = 1,
-    final_norm: int = 1,
-) -> ConfigModel:
-    """GPT's block: layer norms with biases, full heads, an MLP of two matrices; learned `positions` (0: none)."""
-    d, layers, heads, f = sizes
-    context = positions or _longest(config)
-    tied = bool(config.get("tie_word_embeddings", tied))
-    shape = ModelShape(d, layers, heads, heads, d // heads, f, _count(config, "vocab_size"), context, tied)
-    counts = _counts(
+    counts = counts_of_blocks(
         shape,
-        attention=4 * d * d,
-        mlp=2 * d * f,
-        vectors=norms * 4 * d + attention_bias * 4 * d + mlp_bias * (f + d),
-        final_norm=final_norm * 2 * d,
+        mlp_matrices=2,
+        vectors=4 * d * affine + (5 * d + f) * bias,
+        final_norm=2 * d * last * affine,
+        positions=(longest + 2) * d,  # the table has two rows more than there are positions
     )
-    return ConfigModel(shape, replace(counts, positions=(positions + spare) * d))
+    return ConfigModel(shape, counts)
 
 
-def _counts(shape: ModelShape, *, attention: int, mlp: int, vectors: int, final_norm: int) -> ConfigCounts:
-    """The parts from what one block has."""
-    table = shape.vocab_size * shape.width
-    return ConfigCounts(
-        embedding=table,
-        head=0 if shape.tied_embeddings else table,
-        attention=shape.depth * attention,
-        mlp=shape.depth * mlp,
-        block_norms=shape.depth * vectors,
-        final_norm=final_norm,
-    )
+def _full_heads(config: Mapping[str, Any], sizes: tuple[int, int, int, int], context: int, *, tied: bool) -> ModelShape:
+    """The shape of GPT's kin: as many key as query heads, together as wide as the model. `tied` is the default."""
+    d, layers, heads, f = sizes
+    tied = bool(config.get("tie_word_embeddings", tied))
+    vocab = _count(config, "vocab_size")
+    return ModelShape(d, layers, heads, heads, d // heads, f, vocab, context, tied, config["model_type"])
 
 
 def _longest(config: Mapping[str, Any]) -> int:

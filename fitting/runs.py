@@ -129,6 +129,12 @@ class RunTable:
                 return label
         return None
 
+    @property
+    def loss_unit(self) -> str | None:
+        """What the fitted losses are in, where the column `loss_unit` says one thing of all of them."""
+        units = pd.Series(self.fitted["loss_unit"]).dropna().unique() if "loss_unit" in self.frame else ()
+        return str(units[0]) if len(units) == 1 else None
+
     def with_conventions(self, n_params: str = "n_params", flops: str = "flops") -> RunTable:
         """The same runs counted differently: `n_params` and `flops` are then those of the columns named.
 

@@ -16,8 +16,10 @@ from isoflop.fitting.errors import InputError
 
 COMMANDS = {
     "plan": "show what a sweep would train, before a FLOP is spent",
+    "tune": "bracket a sweep's learning rate at a few sizes, and write its recipe",
     "sweep": "train a sweep, or what is left of it, and fit it",
     "run": "train single cells of a planned sweep",
+    "export": "write a finished run as a folder that transformers loads",
     "fit": "fit scaling laws to a sweep, or to runs you already have",
     "compare": "hold a fit beside published estimates, convention by convention",
     "sync_wandb": "upload a sweep to W&B that was mirrored offline",

@@ -17,7 +17,7 @@ from isoflop.fitting.reporting.tables import comparison_table
 from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.fit import check_writable
 from isoflop.scripts.output import show
-from isoflop.scripts.sources import Columns, KeepFlagged, MappingFile, Where, columns_of
+from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Where, columns_of
 
 
 def read_report(source: str) -> dict[str, Any] | None:
@@ -46,6 +46,7 @@ def main(
     ],
     columns: Columns = None,
     mapping: MappingFile = None,
+    loss: Loss = None,
     where: Where = None,
     keep_flagged: KeepFlagged = False,
     every: Annotated[
@@ -59,7 +60,7 @@ def main(
     Example: python scripts/compare.py runs/demo
     """
     check_writable(json_file)
-    chosen = {"columns": columns_of(columns), "mapping": mapping, "where": where, "keep_flagged": keep_flagged}
+    chosen = {"columns": columns_of(columns, loss), "mapping": mapping, "where": where, "keep_flagged": keep_flagged}
     report = None if any(chosen.values()) else read_report(source)
     if report is None:
         table = load_runs(source, **chosen)

@@ -25,7 +25,7 @@ from isoflop.fitting.runs import RunTable
 from isoflop.fitting.units import count_of
 from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.output import show
-from isoflop.scripts.sources import Columns, KeepFlagged, MappingFile, Sources, Where, columns_of
+from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Sources, Where, columns_of
 
 LAWS = (
     ("parametric", ("E", "A", "B", "alpha", "beta"), "L = E + A/N^alpha + B/D^beta"),
@@ -45,7 +45,9 @@ def save(analysis: Analysis, folder: Path) -> list[Path]:
     drawn = {}
     options = analysis.options
     if analysis.isoflop is not None:
-        drawn["isoflop_curves"] = figures.isoflop_figure(analysis.table.frame, analysis.isoflop, options.n_params)
+        drawn["isoflop_curves"] = figures.isoflop_figure(
+            analysis.table.frame, analysis.isoflop, options.n_params, analysis.table.loss_unit
+        )
         drawn["allocation"] = figures.allocation_figure(analysis.isoflop, options.n_params, options.flops)
     if analysis.envelope is not None and analysis.curves is not None:
         drawn["envelope"] = figures.envelope_figure(analysis.curves, analysis.envelope, options.n_params, options.flops)
@@ -135,6 +137,7 @@ def main(
     flops: Annotated[str, typer.Option(metavar="COL", help="The column, or convention, that counts C.")] = "flops",
     columns: Columns = None,
     mapping: MappingFile = None,
+    loss: Loss = None,
     ends: Annotated[
         bool, typer.Option("--ends", help="Of tables with checkpoints, only the last row of each run.")
     ] = False,
@@ -219,7 +222,7 @@ def main(
         raise InputError("--curves is for --method envelope, not for what --method names")
     check_writable(json_file, out)
     budgets = None if at_flops is None else budgets_in(at_flops)
-    named: dict[str, Any] = {"columns": columns_of(columns), "mapping": mapping, "keep_flagged": keep_flagged}
+    named: dict[str, Any] = {"columns": columns_of(columns, loss), "mapping": mapping, "keep_flagged": keep_flagged}
     if budgets is not None:
         table = runs_at(_curves(source, None, named), budgets)
         table = table if where is None else table.where(where)

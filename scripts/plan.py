@@ -73,6 +73,23 @@ def _cost(plan: Plan) -> str:
     return f"{cost}: {trunks} trunks save {1 - plan.own_flops / plan.flops:.0%} of {flops_text(plan.flops)}"
 
 
+def _kept(plan: Plan) -> str:
+    """What stays on disk once the sweep is over, by the config."""
+    execution = plan.config.execution
+    n_params = {cell.run_id: cell.counts.params.n_params for cell in plan.cells}
+    weights = sum(4 * n for n in n_params.values())
+    trunks = sum(12 * n_params[cell.run_id] for cell in plan.cells if cell.trunk)  # weights and two moments
+    kept = [
+        f"{size / 2**20:,.1f} MiB of {what} ({key})"
+        for size, what, key, on in (
+            (weights, "weights", "execution.keep_weights", execution.keep_weights),
+            (trunks, "trunk states", "execution.keep_trunks", execution.keep_trunks),
+        )
+        if on and size
+    ]
+    return f"Kept in the sweep's folder beside its records: {', '.join(kept) or 'nothing'}."
+
+
 def main(
     config: ConfigFile,
     overrides: Overrides = None,
@@ -90,6 +107,7 @@ def main(
         f"\nN and D count parameters and tokens; budgets are {plan.config.grid.flops} training FLOPs."
         f"\nCorpus {info.fingerprint}: {info.train_tokens:,} tokens to train on, {info.validation_tokens:,} held "
         f"out, from {info.n_documents:,} documents ({info.n_duplicates:,} exact duplicates left out).",
+        _kept(plan),
     )
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)

@@ -25,12 +25,16 @@ MappingFile = Annotated[
     Path | None,
     typer.Option("--mapping", metavar="FILE", help="A YAML file that names the columns; see configs/logs/."),
 ]
+Loss = Annotated[
+    str | None,
+    typer.Option(metavar="COL", help="The loss to fit, as loss_code of the validation set code, or bits_per_byte."),
+]
 Where = Annotated[str | None, typer.Option(metavar="QUERY", help="Fit only rows for which this holds.")]
 KeepFlagged = Annotated[bool, typer.Option("--keep-flagged", help="Fit flagged rows too.")]
 
 
-def columns_of(text: str | None) -> dict[str, str]:
-    """`n_params=COL,loss=COL` as a dict. Raises InputError for anything else."""
+def columns_of(text: str | None, loss: str | None = None) -> dict[str, str]:
+    """`n_params=COL,loss=COL` as a dict, with the column of `--loss`. Raises InputError for anything else."""
     pairs = {}
     for item in (text or "").split(","):
         name, equals, column = (part.strip() for part in item.partition("="))
@@ -38,4 +42,6 @@ def columns_of(text: str | None) -> dict[str, str]:
             raise InputError(f"--columns {text}: {item!r} must look like loss=COLUMN")
         if item.strip():
             pairs[name] = column
-    return pairs
+    if loss is not None and "loss" in pairs:
+        raise InputError(f"--loss {loss}: --columns names {pairs['loss']!r} as the loss; give one of them")
+    return pairs if loss is None else pairs | {"loss": loss}

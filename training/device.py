@@ -66,7 +66,9 @@ def memory_words(device: torch.device) -> str:
     """How much was in use, and of how much."""
     peak = peak_memory(device) / 2**30
     if device.type == "cuda":
-        return f"{peak:.2f} of {torch.cuda.get_device_properties(device).total_memory / 2**30:.1f} GiB in use at the peak"
+        return (
+            f"{peak:.2f} of {torch.cuda.get_device_properties(device).total_memory / 2**30:.1f} GiB in use at the peak"
+        )
     return f"the process used {peak:.2f} GiB at its peak"
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import LlamaForCausalLM
 
 from ..fitting.counting import ModelShape
 from .plan import RunPlan
@@ -29,14 +28,15 @@ ATTENTION_BYTES = 2**28  # of all blocks' attention weights, which are kept for 
 
 
 def is_supported(cell: RunPlan, device: torch.device, precision: str, n_processes: int) -> bool:
-    """Whether `FusedLlama` computes this cell: fp32 on one CPU process, as many key as query heads, short contexts.
+    """Whether `FusedLlama` computes this cell: a Llama in fp32 on one CPU process, full heads, short contexts.
 
     It was the faster one at every width tried, 16 to 256, most at the smallest.
     """
     shape = cell.shape
     attention = 4 * cell.batch_sequences * shape.heads * shape.context**2 * shape.depth
+    is_llama = shape.family == "llama" and shape.kv_heads == shape.heads
     alone = device.type == "cpu" and n_processes == 1
-    return alone and precision == "fp32" and shape.kv_heads == shape.heads and attention <= ATTENTION_BYTES
+    return is_llama and alone and precision == "fp32" and attention <= ATTENTION_BYTES
 
 
 @dataclass
@@ -77,7 +77,7 @@ class FusedLlama:
     The model keeps working: its parameters become views of joint tensors.
     """
 
-    def __init__(self, model: LlamaForCausalLM, shape: ModelShape) -> None:
+    def __init__(self, model: nn.Module, shape: ModelShape) -> None:
         self.shape = shape
         body: Any = model.model
         # All gradients lie in one tensor, so that zeroing and clipping are an operator each.

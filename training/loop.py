@@ -70,9 +70,7 @@ def _attempt(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, Any] | str:
 def _train(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, Any]:
     run = Run(job, micro_batch)
     run.resume()
-    mirror = Mirror(
-        job.cell, job.config, job.sweep.path, past=run.curve, active=job.accelerator.is_main_process
-    )
+    mirror = Mirror(job.cell, job.config, job.sweep.path, past=run.curve, active=job.accelerator.is_main_process)
     try:
         known = job.sweep.trunk_divergence(job.cell)
         divergence = None if known is None else Divergence(known, None)

@@ -12,7 +12,7 @@ from typing import Any
 from ..fitting.counting import ModelShape
 from ..fitting.errors import InputError
 from .config import SweepConfig
-from .corpus import CorpusInfo, count_sequences
+from .corpus import MAIN, CorpusInfo, count_sequences
 from .models import counts_for, model_identity
 from .plan import Plan, RunPlan
 from .recipes import Case, batch_for, hyperparameters
@@ -32,11 +32,13 @@ def make_plan(config: SweepConfig, corpus: CorpusInfo) -> Plan:
             tokens than `data.max_epochs` passes give, or a ladder without the sizes asked for.
     """
     context = config.model.context
-    if count_sequences(corpus.validation_tokens, context) < 1:
-        raise InputError(
-            f"data.corpus: {corpus.validation_tokens:,} validation tokens hold no sequence of {context}; give more "
-            "text, or raise data.validation_fraction"
-        )
+    for name, held_out in corpus.validation.items():
+        if count_sequences(held_out.tokens, context) < 1:
+            where = "data.corpus" if name == MAIN else f"data.validation.{name}"
+            remedy = ", or raise data.validation_fraction" if name == MAIN else ""
+            raise InputError(
+                f"{where}: {held_out.tokens:,} validation tokens hold no sequence of {context}; give more text{remedy}"
+            )
     budgets = config.grid.budgets
     shapes = [_shapes(config, corpus, index) for index in range(len(budgets))]
     smallest: dict[ModelShape, float] = {}

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 
-from ..fitting.counting import ModelShape, count_params
+from ..fitting.counting import ModelShape
 from ..fitting.errors import InputError
 from .config import ModelConfig
+from .models.counts import counts_for
+
+_MLP_RATIO = {"gpt2": 4.0}
+_GATED_MLP_RATIO = 8 / 3  # three matrices then hold as much as two at ratio 4 (Shazeer 2020)
+_ROTARY = ("llama", "qwen3")
+_MOST_WIDTHS = 1 << 16
 
 
 def shape_for_width(width: int, model: ModelConfig, vocab_size: int) -> ModelShape:
-    """The member of the ladder `model` that is `width` wide.
+    """The member of the ladder `model` that is `width` wide, for a tokenizer of `vocab_size` tokens.
 
     Raises:
-        InputError: the width does not divide into heads, or a head's size is odd (rotary positions need pairs).
+        InputError: the width does not divide into heads, or a head's size is odd (rotary positions need pairs); the
+            tokenizer has more tokens than `model.vocab_size`.
     """
     heads = model.heads if model.heads is not None else max(1, width // (model.head_dim or 1))
     head_dim = model.head_dim if model.head_dim is not None else width // heads
-    if heads * head_dim != width:
+    if heads * head_dim != width or not head_dim:
         raise InputError(f"model: width {width} does not divide into {heads} heads; choose widths that do")
-    if head_dim % 2:
+    if head_dim % 2 and model.family in _ROTARY:
         raise InputError(f"model: width {width} gives heads of {head_dim}, an odd size; rotary positions need even")
     kv_heads = model.kv_heads or heads
     if heads % kv_heads:
         raise InputError(f"model.kv_heads: {kv_heads} does not divide the {heads} heads of width {width}")
+    if model.vocab_size is not None and model.vocab_size < vocab_size:
+        raise InputError(
+            f"model.vocab_size: an embedding of {model.vocab_size:,} rows is too small for the tokenizer's "
+            f"{vocab_size:,} tokens; raise it, or leave it out"
+        )
+    mlp_ratio = model.mlp_ratio or _MLP_RATIO.get(model.family, _GATED_MLP_RATIO)
     return ModelShape(
         width=width,
         depth=model.depth or max(1, round(width / (model.width_per_layer or width))),
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
-        mlp_width=model.mlp_multiple * max(1, round(model.mlp_ratio * width / model.mlp_multiple)),
-        vocab_size=vocab_size,
+        mlp_width=model.mlp_multiple * max(1, round(mlp_ratio * width / model.mlp_multiple)),
+        vocab_size=model.vocab_size or vocab_size,
         context=model.context,
         tied_embeddings=model.tied_embeddings,
+        family=model.family,
     )
 
 
@@ -66,17 +81,18 @@ def shapes_near(
 
 
 def _nearest(target: float, model: ModelConfig, vocab_size: int, convention: str) -> ModelShape:
-    step = math.lcm(model.width_multiple, 2 * model.heads if model.heads else model.head_dim or 1)
+    """The shape whose N is nearest in log; N grows with the width, so its neighbours are found by halving."""
+    even = 2 if model.family in _ROTARY else 1
+    step = math.lcm(model.width_multiple, even * model.heads if model.heads else model.head_dim or 1)
 
-    def distance(shape: ModelShape) -> float:
-        return abs(math.log(getattr(count_params(shape), convention) / target))
-
-    best = shape_for_width(step, model, vocab_size)
-    for multiple in range(2, 1 << 16):
+    def n_params(multiple: int) -> int:
         shape = shape_for_width(multiple * step, model, vocab_size)
-        # Counts grow with the width, so the distance falls and then rises; depth's rounding may make it wiggle.
-        if distance(shape) < distance(best):
-            best = shape
-        elif getattr(count_params(shape), convention) > 4 * target:
-            break
-    return best
+        return getattr(counts_for(shape, model).params, convention)
+
+    above = 1
+    while n_params(above) < target and above < _MOST_WIDTHS:
+        above *= 2
+    above = bisect.bisect_left(range(above + 1), target, lo=1, hi=above, key=n_params)
+    near = [multiple for multiple in (above - 1, above) if multiple]
+    best = min(near, key=lambda multiple: abs(math.log(n_params(multiple) / target)))
+    return shape_for_width(best * step, model, vocab_size)

@@ -18,6 +18,7 @@ from ..results import IsoflopFit, ParametricFit
 from ..runs import RunTable
 from ..uncertainty import MIN_SUCCESS, resampling_units
 from . import agreement, beyond, law, minima
+from .recipe import recipe_warnings
 from .table import table_warnings
 from .warn import Warn
 
@@ -38,7 +39,7 @@ def warnings_of(
     `labels` is the budget of each fitted run, `guessed` if clustered from FLOPs, `pairs` the exponents under the
     other conventions.
     """
-    found: list[Warn | None] = list(table_warnings(table))
+    found: list[Warn | None] = [*table_warnings(table), *recipe_warnings(table)]
     if fits.isoflop is not None:
         found += _of_isoflop(table, labels, guessed, fits.isoflop, options)
     if fits.parametric is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from .thinning import last_rows
 
 __all__ = ["load_runs"]
 
+_OF_BYTES = re.compile(r"(^|[_./])(bits_per_byte|bpb)($|[_./])")
+
 
 def load_runs(
     *sources: str | Path,
@@ -32,8 +35,9 @@ def load_runs(
     """The runs of all `sources` in one table: sweep folders, tables, W&B projects and .wandb files, Trainer's logs,
     datasets; the kind of each is told by its name and said in the notes.
 
-    `columns` maps our column names to a source's own ({"loss": "final_nats"}, or a formula of columns), `mapping` is
-    a YAML file that does so; without either common names are recognised and the guess is said in the notes. A
+    `columns` maps our column names to a source's own ({"loss": "final_nats"}, or a formula of columns); a loss so named
+    brings its own standard error along (`loss_se_code` of `loss_code`), never that of another. `mapping` is a YAML file
+    that does so; without either common names are recognised and the guess is said in the notes. A
     source's own columns stay beside the canonical ones, so that queries may use either. A row without a run is a run
     of its own, and so is each seed of a run. Beside sources with FLOPs one without has C = 6 N D. `ends` keeps
     of each run the row of most tokens alone, where a table has its checkpoints; `where` keeps the rows for which it
@@ -103,6 +107,8 @@ def run_frame(log: Log, names: ColumnMap) -> tuple[pd.DataFrame, list[str]]:
     """The rows of `log` with our columns beside its own, and notes: its kind, what was guessed."""
     found, guesses = name_columns(log, names)
     frame = with_columns(log, found, names)
+    if "loss_unit" not in frame and _OF_BYTES.search(found.get("loss", "")):
+        frame = frame.assign(loss_unit="bits_per_byte")
     nameless = frame["run"].isna().to_numpy() if "run" in frame else np.ones(len(frame), dtype=bool)
     if nameless.any():  # each is a run of its own
         runs = frame["run"].to_numpy(dtype=object).copy() if "run" in frame else np.empty(len(frame), dtype=object)

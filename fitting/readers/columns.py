@@ -39,6 +39,7 @@ ALIASES = {
 TRAINING_LOSSES = ("loss", "train_loss", "train/loss", "training_loss")
 _LOSSES_OF_LOGS = (*ALIASES["loss"], *TRAINING_LOSSES)
 _FORMULA = re.compile(r"[`*]|\s[-+/]\s")
+_A_LOSS = re.compile(r"(?!loss_se(_|$))(loss|bits_per_byte)(_|$)")  # in our records
 _OPERATOR = re.compile(r"[-+*/]")
 _AS_FORMULA = "; a formula has spaces around + - /, and `backticks` around names that are no plain words"
 # What quality control reads: a column that merely has such a name must not stop a fit.
@@ -53,7 +54,7 @@ def name_columns(log: Log, mapping: ColumnMap) -> tuple[dict[str, str], list[str
     """
     names = [str(name) for name in log.frame.columns]
     logged = log.history is not None
-    found = {ours: _existing(ours, theirs, names, log.source, logged) for ours, theirs in mapping.exact.items()}
+    found = {ours: _existing(ours, theirs, names, log) for ours, theirs in mapping.exact.items()}
     notes: list[str] = []
     for ours, alternatives in mapping.columns.items():
         match = next((theirs for theirs in alternatives if _is_there(theirs, names)), None)
@@ -74,10 +75,28 @@ def name_columns(log: Log, mapping: ColumnMap) -> tuple[dict[str, str], list[str
         if guess != ours or said:
             taken.add(guess)
             notes.append(f"column {guess!r} is read as {ours}{said}")
+    if "loss" in mapping.exact and found["loss"] != "loss":
+        notes.append(f"the loss fitted is {found['loss']!r}")
+    if "loss" in found and not any("loss_se" in given for given in (mapping.exact, mapping.columns, mapping.values)):
+        found = _with_own_error(found, names)
     missing = [ours for ours in REQUIRED if ours not in found and ours not in mapping.values]
     if missing:
         raise InputError(_not_there(missing, names, notes, log))
     return found, notes
+
+
+def _with_own_error(found: dict[str, str], names: Sequence[str]) -> dict[str, str]:
+    """`found` with the loss's own standard error: `loss_se_code` is that of `loss_code`, `loss_se` that of `loss`."""
+    loss = found["loss"]
+    prefix, _, name = loss.rpartition(".")
+    candidates = [f"{loss}_se", f"{loss}_stderr"]
+    if name.startswith("loss_"):
+        candidates.insert(0, f"{prefix}{'.' if prefix else ''}loss_se_{name.removeprefix('loss_')}")
+    own = next((each for each in candidates if each in names), None)
+    if own is not None:
+        return found | {"loss_se": own}
+    stranger = loss != "loss" and "loss" in names
+    return {ours: theirs for ours, theirs in found.items() if not (stranger and ours == "loss_se")}
 
 
 def _not_there(missing: Sequence[str], names: Sequence[str], notes: Sequence[str], log: Log) -> str:
@@ -92,6 +111,8 @@ def _not_there(missing: Sequence[str], names: Sequence[str], notes: Sequence[str
 def with_columns(log: Log, found: dict[str, str], mapping: ColumnMap) -> pd.DataFrame:
     """The rows of `log` with our columns added beside its own. Raises InputError for text where a number is due."""
     frame = log.frame
+    if "loss_se" not in found:  # a column of that name is of another loss
+        frame = frame.drop(columns="loss_se", errors="ignore")
     values: dict[str, pd.Series | str | float] = dict(mapping.values)
     for ours, theirs in found.items():
         if theirs not in frame.columns:
@@ -107,9 +128,10 @@ def with_columns(log: Log, found: dict[str, str], mapping: ColumnMap) -> pd.Data
     return frame.assign(**values)
 
 
-def _existing(ours: str, theirs: str, names: Sequence[str], source: str, logged: bool) -> str:
+def _existing(ours: str, theirs: str, names: Sequence[str], log: Log) -> str:
     """The column or formula that the user named; of a log without its history also by the key in its summary."""
-    label = f"{source}: --columns {ours}={theirs}"
+    label = f"{log.source}: --columns {ours}={theirs}{f' (or --loss {theirs})' if ours == 'loss' else ''}"
+    logged = log.history is not None
     if logged and theirs not in names and f"summary.{theirs}" in names:
         return f"summary.{theirs}"
     if theirs not in names and _FORMULA.search(theirs):
@@ -117,6 +139,8 @@ def _existing(ours: str, theirs: str, names: Sequence[str], source: str, logged:
     missing = next((name for name in columns_in(theirs, names) if name not in names), None)
     if missing is None:
         return theirs
+    if log.ours and ours == "loss":
+        names = [name for name in names if _A_LOSS.match(name)]
     near = difflib.get_close_matches(missing, names, n=3, cutoff=0.7)
     meant = f"; did you mean {' or '.join(near)}?" if near else ""
     if _FORMULA.search(theirs) or any(part.strip() in names for part in _OPERATOR.split(theirs)):

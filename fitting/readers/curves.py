@@ -18,7 +18,7 @@ from .history import history_points
 from .log import Log
 from .mapping import ColumnMap
 from .sources import read_log
-from .sweep_curves import NOTE, folder_points, own_points, thinning_note
+from .sweep_curves import SCORED_KEYS, folder_points, own_points, thinning_note, trained_points
 from .thinning import thinned
 
 
@@ -30,11 +30,12 @@ def load_curves(
 ) -> CurveTable:
     """The curves of all `sources`, which are those of `load_runs`, in one table.
 
-    Of our own sweeps these are the logged training losses (curve.jsonl, or its mirror in W&B): means over the steps
-    since the row before, so each is placed at the middle of its tokens. On data not yet repeated they estimate the
-    test loss; what lies beyond the first epoch, and the warm-up, is flagged. The validation losses at the runs' ends
-    are `curves_of(load_runs(folder))`. Of W&B and Trainer logs they are the full histories: the loss that the run's
-    end is read from, or the training's where that was logged at the end alone. Of tables, rows as they are.
+    Of our own sweeps these are the validation losses along the runs (`evaluation` in the config) and at their ends,
+    where most runs have three or more. Else they are the logged training losses: means over the steps since the row
+    before, so each is placed at the middle of its tokens. On data not yet repeated they estimate the test loss; what
+    lies beyond the first epoch is flagged, the warm-up always. The notes say which. The ends alone are
+    `curves_of(load_runs(folder))`. Of W&B and Trainer logs they are the full histories: the loss that the run's end is
+    read from, or the training's where that was logged at the end alone. Of tables, rows as they are.
 
     A run's flag is that of all its points, unless `keep_flagged`; points of the warm-up stay flagged.
     Curves of more than 128 points are averaged to that many, even in ln tokens, which the notes say. `columns` and
@@ -73,6 +74,8 @@ def _curves(log: Log, names: ColumnMap, keep_flagged: bool) -> CurveTable:
 
 
 def _own(log: Log, names: ColumnMap, keep_flagged: bool) -> tuple[pd.DataFrame, list[str]]:
+    if (chosen := names.exact.get("loss", "loss")) != "loss":
+        raise InputError(f"{log.source}: --loss {chosen}: curves have no such loss, the runs' ends have; fit those")
     if log.history is None:
         frame, notes = run_frame(log, names)
         points, more = folder_points(Path(log.source), frame.assign(flag="") if keep_flagged else frame)
@@ -82,10 +85,13 @@ def _own(log: Log, names: ColumnMap, keep_flagged: bool) -> tuple[pd.DataFrame, 
     missing = [name for name in ("step", "tokens", "loss") if name not in history]
     if missing:
         raise InputError(f"{log.source}: the histories have no {', '.join(missing)}: were they logged by a sweep?")
-    logged = history.loc[history["loss"].notna() | history["tokens"].notna(), ["row", "step", "tokens", "loss"]]
-    points, dense = own_points(frame.assign(flag="") if keep_flagged else frame, logged.reset_index(drop=True))
+    logged = history.reindex(columns=["row", "step", "tokens", "loss", *SCORED_KEYS])
+    logged = logged.loc[logged["loss"].notna() | logged["tokens"].notna()].reset_index(drop=True)
+    records = frame.assign(flag="") if keep_flagged else frame
+    scored = logged.loc[logged["validation_loss"].notna()]
+    points, more = own_points(records, scored, trained_points(records, logged))
     points["source"] = frame["source"].to_numpy()[points.pop("row").to_numpy()]
-    return points, [*notes, *history.attrs.get("notes", ()), NOTE, *thinning_note(dense)]
+    return points, [*notes, *history.attrs.get("notes", ()), *more]
 
 
 def _of_rows(log: Log, names: ColumnMap, keep_flagged: bool) -> CurveTable:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
-from ..schema import MARK, SCHEMA_VERSION
+from ..schema import MARK, NOTES_BETWEEN, SCHEMA_VERSION
 
 PLAN_NAME = "plan.json"
 RECORD_NAME = "record.json"
@@ -27,8 +27,8 @@ def read_sweep(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """
     cells, planned = _cells(folder / PLAN_NAME)
     rows = [
-        _row(record | budget, planned, folder / run_id / RECORD_NAME)
-        for run_id, budget in cells.items()
+        _row(record | said, planned, folder / run_id / RECORD_NAME)
+        for run_id, said in cells.items()
         if (record := _object(folder / run_id / RECORD_NAME)) is not None
     ]
     notes = []
@@ -52,9 +52,9 @@ def plan_order(row: Mapping[str, Any]) -> tuple[float | str, ...]:
 
 
 def _cells(path: Path) -> tuple[dict[str, dict[str, Any]], str | None]:
-    """The plan's run ids, each with its budget there, and the convention of FLOPs it counts budgets in.
+    """The plan's run ids, each with its budget and notes there, and the convention of FLOPs it counts budgets in.
 
-    Both are the plan's to say: a record keeps what an earlier plan, now edited, said of the same run.
+    These are the plan's to say: a record keeps what an earlier plan, now edited, said of the same run.
     """
     plan = _object(path)
     if plan is None:
@@ -70,8 +70,13 @@ def _cells(path: Path) -> tuple[dict[str, dict[str, Any]], str | None]:
         if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
             raise InputError(f"{path}: run_id {name!r} is no plain folder name")
     grid = _inner(plan, "config", "grid")
-    budgets = {cell["run_id"]: {"budget": cell["budget"]} if "budget" in cell else {} for cell in cells}
-    return budgets, grid.get("flops") if isinstance(grid, dict) else None
+    said = {
+        cell["run_id"]: {
+            key: cell[name] for key, name in (("budget", "budget"), ("recipe_notes", "notes")) if name in cell
+        }
+        for cell in cells
+    }
+    return said, grid.get("flops") if isinstance(grid, dict) else None
 
 
 def _object(path: Path) -> dict[str, Any] | None:
@@ -107,6 +112,9 @@ def _row(record: dict[str, Any], planned: str | None, path: Path) -> dict[str, A
     if isinstance(corpus, dict) and isinstance(corpus.get("fingerprint"), str):
         row["corpus"] = corpus["fingerprint"]  # which covers the tokenizer and the split
     row["warmup"] = _warmup(record)
+    notes = record.get("recipe_notes")
+    if isinstance(notes, list) and notes:
+        row["recipe_notes"] = NOTES_BETWEEN.join(map(str, notes))
     flops = record.get("flops")
     if not isinstance(flops, dict) or not flops:
         raise InputError(f"{path}: flops is no object of named counts: remove it and run its cell again")

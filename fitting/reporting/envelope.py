@@ -13,7 +13,7 @@ from ..curves import CurveTable, size_groups
 from ..errors import InputError
 from ..results import EnvelopeFit, EnvelopePoint, MinimumStatus
 from .marks import flops_label, n_params_label, write_ticks
-from .style import BLACK, BLUE, GREY, count_text, figure_style, flops_text, interval_text, sequential_colors
+from .style import BLACK, BLUE, GREY, count_text, figure_style, flops_text, interval_text, sequential_colors, unit_text
 
 _MOST_LEGEND_SIZES = 10
 _MOST_POINTS = 400  # drawn of one curve: more do not show
@@ -40,7 +40,7 @@ def envelope_figure(
         handles += _draw_sizes(right, envelope)
         for axes in (left, right):
             axes.set(xscale="log", xlabel=flops_label(flops_convention))
-        left.set_ylabel("loss, nats per token")
+        left.set_ylabel(f"loss, {unit_text(curves.table.loss_unit)}")
         right.set_ylabel(n_params_label(n_params_convention))
         right.set_yscale("log")
         compute = np.array([point.flops for point in envelope.points])

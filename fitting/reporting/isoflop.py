@@ -17,20 +17,22 @@ from ..errors import InputError
 from ..results import IsoflopFit, Minimum, MinimumStatus
 from .curves import budget_curve
 from .marks import BAR_LOOK, error_bar, n_params_label, write_ticks
-from .style import BLACK, GREY, Color, count_text, figure_style, flops_text, sequential_colors
+from .style import BLACK, GREY, Color, count_text, figure_style, flops_text, sequential_colors, unit_text
 
 _MOST_LEGEND_BUDGETS = 14
 _SAME_BUDGET = 0.3  # in ln C
 _DIAMOND: dict[str, Any] = {"marker": "D", "markersize": 5, "markeredgecolor": BLACK, "markeredgewidth": 0.8}
 
 
-def isoflop_figure(table: pd.DataFrame, isoflop: IsoflopFit, n_params_convention: str = "n_params") -> Figure:
+def isoflop_figure(
+    table: pd.DataFrame, isoflop: IsoflopFit, n_params_convention: str = "n_params", loss_unit: str | None = None
+) -> Figure:
     """Loss against N, one colour a budget, with each budget's curve and minimum.
 
-    `table` holds a row a run: `n_params` (a count, of the convention named), `loss` (nats per token), `budget`
-    (FLOPs; else `flops`) and, where a run was left out, the reason in `flag`. Runs left out are crosses, on the
-    edge where their loss lies beyond it. A budget without an interior minimum has a hollow mark at its lowest
-    loss.
+    `table` holds a row a run: `n_params` (a count, of the convention named), `loss` (in `loss_unit`, else nats per
+    token), `budget` (FLOPs; else `flops`) and, where a run was left out, the reason in `flag`. Runs left out are
+    crosses, on the edge where their loss lies beyond it. A budget without an interior minimum has a hollow mark at its
+    lowest loss.
 
     Raises:
         InputError: a column is missing, or the fit has no budget.
@@ -49,7 +51,7 @@ def isoflop_figure(table: pd.DataFrame, isoflop: IsoflopFit, n_params_convention
             _draw_left_out(axes, runs.where(~runs.kept & of_budget), color)
         _draw_left_out(axes, runs.where(~runs.kept & (runs.budget < 0)), GREY)
         axes.set_xlabel(n_params_label(n_params_convention))
-        axes.set_ylabel("validation loss, nats per token")
+        axes.set_ylabel(f"validation loss, {unit_text(loss_unit)}")
         write_ticks(axes.xaxis, count_text)
         handles = _isoflop_handles(minima, colors, int((~runs.kept).sum()))
         figure.legend(handles=handles, loc="outside right upper", title="budget", alignment="left")

@@ -68,6 +68,11 @@ def interval_text(value: float, low: float | None, high: float | None, interval:
     return f"{text} [{exponent_number(low)}, {exponent_number(high)}] {interval}".rstrip()
 
 
+def unit_text(loss_unit: str | None) -> str:
+    """The unit of losses in words: nats per token, where nothing else is said of them."""
+    return "nats per token" if loss_unit is None else loss_unit.replace("_", " ")
+
+
 def count_text(count: float) -> str:
     """A count in at most three digits and a letter: 950, 28.6k, 1.3B."""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..compare import Comparison, ComparisonRow, Exponent, our_rows
-from .style import count_text, exponent_number, flops_text, interval_text
+from .style import count_text, exponent_number, flops_text, interval_text, unit_text
 
 _N_PARAMS_WORDS = {
     "total": "total",
@@ -118,12 +118,14 @@ def exponents_table(report: Mapping[str, Any]) -> Table:
 def minima_table(report: Mapping[str, Any]) -> Table:
     """The loss-minimising size of every budget, from `report` (the parsed fit.json).
 
-    Budgets in FLOPs, N* in parameters, D* in tokens, loss in nats per token. A budget without an interior
-    minimum shows why; it takes no part in the fit.
+    Budgets in FLOPs, N* in parameters, D* in tokens, loss in nats per token or what the report says. A budget without
+    an interior minimum shows why; it takes no part in the fit.
     """
-    chosen = report.get("conventions", {}).get("n_params", "n_params")
+    conventions = report.get("conventions", {})
+    chosen, unit = conventions.get("n_params", "n_params"), conventions.get("loss_unit")
+    loss_header = f"loss, {unit_text(unit) if unit else 'nats'}"
     table = _table(f"Minima by budget (N: {_N_PARAMS_WORDS.get(chosen, chosen)})")
-    for header in ("budget, FLOPs", "N*", "D*", "loss, nats", "tokens/param", "runs"):
+    for header in ("budget, FLOPs", "N*", "D*", loss_header, "tokens/param", "runs"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("minimum", no_wrap=True)
     for minimum in report.get("fits", {}).get("isoflop", {}).get("minima", ()):

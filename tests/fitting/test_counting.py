@@ -61,6 +61,32 @@ def test_kaplans_count_of_a_gpt_like_block_is_12_d_squared() -> None:
     assert n.block_matrices == 12 * 3 * 48**2
 
 
+def test_qk_norms_are_all_that_qwen3_adds() -> None:
+    assert count_params(replace(SHAPE, family="qwen3")) == replace(
+        count_params(SHAPE), block_vectors=3 * (2 * 64 + 2 * 16)
+    )
+
+
+def test_gpt2_by_hand() -> None:
+    n = count_params(replace(SHAPE, family="gpt2", kv_heads=4, mlp_width=256))
+    biases = (3 * 64 + 64) + (256 + 64)
+    assert n.block_matrices == 3 * 12 * 64**2
+    assert n.n_params_non_embedding == 3 * (12 * 64**2 + biases + 4 * 64) + 2 * 64
+    assert n.n_params == n.n_params_non_embedding + 128 * 64 + 2 * 64_000
+
+
+def test_the_total_alone_holds_learned_positions() -> None:
+    short, long = (count_params(replace(SHAPE, family="gpt2", context=context)) for context in (128, 256))
+    assert long.n_params - short.n_params == 128 * 64
+    assert long.n_params_non_embedding == short.n_params_non_embedding
+    assert long.n_params_blocks_and_head == short.n_params_blocks_and_head
+
+
+def test_a_shape_alone_does_not_count_another_family() -> None:
+    with pytest.raises(InputError, match="'custom' that can be counted by its shape; llama, qwen3, gpt2 can"):
+        count_params(replace(SHAPE, family="custom"))
+
+
 def test_an_unknown_convention_lists_the_known() -> None:
     with pytest.raises(InputError, match=r"'6dn'.*exact, 6nd, "):
         flops_per_token(SHAPE, "6dn")

@@ -36,7 +36,7 @@ def test_yaml_numbers(text: str, value: object) -> None:
         ("model.initialisation.embeding_std=.1", "did you mean 'embedding_std'?"),
         ("recipe.learning_rate.coeficient=.1", "did you mean 'coefficient'?"),
         ("data.corpus.site_package=true", "did you mean 'site_packages'?"),
-        ("zzz=1", "zzz: unknown key; known here: data, execution,"),
+        ("zzz=1", "zzz: unknown key; known here: data, evaluation, execution,"),
         ("grid.budgets=[1e1O,1e9]", "grid.budgets[0]: must be a number, got '1e1O'"),
         ("grid.budgets=[-1e9,1e9]", "grid.budgets[0]: must be greater than 0, got -1000000000.0"),
         ("grid.budgets=[0,1e9]", "grid.budgets[0]: must be greater than 0, got 0"),

@@ -13,7 +13,6 @@ from isoflop.fitting import InputError
 from isoflop.training.config import Data
 from isoflop.training.corpus import (
     MAIN,
-    SEPARATOR,
     BatchOrder,
     Corpus,
     count_sequences,
@@ -29,7 +28,7 @@ def files(*paths: object, **more: object) -> Data:
 
 
 def documents(tokens: np.ndarray) -> set[bytes]:
-    return set(tokens.tobytes().rstrip(b"\0").split(bytes([SEPARATOR])))
+    return set(tokens.tobytes().rstrip(b"\0").split(b"\0"))
 
 
 def test_every_document_lands_on_one_side_once(text_folder: Path, tmp_path: Path) -> None:

@@ -94,7 +94,9 @@ def test_the_checkpoint_of_another_run_is_refused(text_folder: Path, tmp_path: P
     path = bench.sweep.checkpoint(bench.cell.run_id)
     path.parent.mkdir()
     bench.sweep.checkpoint(other.run_id).rename(path)
-    with pytest.raises(InputError, match=f"checkpoint.safetensors: is of '{other.run_id}', not of '{bench.cell.run_id}'"):
+    with pytest.raises(
+        InputError, match=f"checkpoint.safetensors: is of '{other.run_id}', not of '{bench.cell.run_id}'"
+    ):
         train(bench.job())
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="checkpoint.safetensors: is torn .*delete it"):

@@ -37,7 +37,11 @@ def test_interrupted_equals_uninterrupted_to_the_bit(text_folder: Path, tmp_path
     assert measured(pieces.train(stop_at=(1, 7, 40))) == measured(expected)
     run_id = whole.cell.run_id
     assert pieces.sweep.read_curve(run_id) == whole.sweep.read_curve(run_id)
-    assert sorted(path.name for path in (pieces.sweep.path / run_id).iterdir()) == ["curve.jsonl", "record.json", "weights.safetensors"]
+    assert sorted(path.name for path in (pieces.sweep.path / run_id).iterdir()) == [
+        "curve.jsonl",
+        "record.json",
+        "weights.safetensors",
+    ]
 
 
 def test_a_record_says_what_was_trained(text_folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +200,9 @@ def test_a_validation_side_without_a_sequence_is_refused() -> None:
     short = corpus_info(10**8, 16)
     with pytest.raises(InputError, match="16 validation tokens hold no sequence of 16"):
         plan(short)
+
+
+def test_so_is_a_further_set_without_one() -> None:
+    info = corpus_info(10**8, 10**6)
+    with pytest.raises(InputError, match=r"data\.validation\.code: 9 validation tokens hold no sequence of 16"):
+        plan(replace(info, validation={**info.validation, "code": ValidationInfo(9, 1, 9)}))

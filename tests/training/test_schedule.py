@@ -16,6 +16,7 @@ KINDS = ("linear", "cosine", "wsd", "constant")
 
 
 def of_run(schedule: Schedule, steps: int, batch_tokens: int = 64) -> Timeline:
+    assert isinstance(schedule.warmup, float)
     return timeline(schedule, steps, round(schedule.warmup * steps), batch_tokens)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+_TAGS = ("kind", "rule")  # keys that choose among forms
 _PLAINER = {
     "input should be": "must be",
     "a valid number": "a number",
@@ -34,6 +35,8 @@ def first_problem(error: ValidationError, root: type[BaseModel]) -> str:
         return f"{key}: unknown key; {hint}"
     if problem["type"] == "missing":
         return f"{key}: is missing{more}"
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{key}.{_wrong_tag(problem, root)}"
     if problem["type"] == "value_error":
         reason = str(problem.get("ctx", {}).get("error"))
         return f"{key}: {reason}" if key else reason
@@ -44,6 +47,21 @@ def first_problem(error: ValidationError, root: type[BaseModel]) -> str:
         text = text.replace(said, plainer)
     text = re.sub(r"a valid dictionary or .*", "a mapping of keys", text)
     return f"{key}: {text}, got {shown}{more}"
+
+
+def _wrong_tag(problem: Any, root: type[BaseModel]) -> str:
+    """What is wrong with the `kind` or `rule` by which a form is chosen, and what there is."""
+    current: Any = root
+    for part in problem["loc"]:
+        current, _ = _into(current, part)
+    models = _models(current)
+    name = next(name for model in models for name in _TAGS if name in model.model_fields)
+    known = list(dict.fromkeys(tag for model in models for tag in _tags(model)))
+    if problem["type"] == "union_tag_not_found" or problem["input"].get(name) is None:
+        return f"{name}: is missing; choose {', '.join(known)}"
+    near = difflib.get_close_matches(str(problem["input"][name]), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose {', '.join(known)}"
+    return f"{name}: there is no {problem['input'][name]!r}; {hint}"
 
 
 def _key(loc: Sequence[int | str]) -> str:
@@ -80,8 +98,8 @@ def _into(annotation: Any, part: int | str) -> tuple[Any, bool]:
         return typing.get_args(annotation)[1], True
     models = _models(annotation)
     # A tag or the name of a member comes first: a member may have a field of that name.
-    members = [model for model in models if part in (_tag(model), model.__name__)]
-    if members:
+    members = [model for model in models if part in (*_tags(model), model.__name__)]
+    if members and len(models) > 1:
         return members[0], False
     fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
     return (fields[0], True) if fields else (annotation, len(models) == 1)
@@ -93,9 +111,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for argument in typing.get_args(annotation) for model in _models(argument)]
 
 
-def _tag(model: type[BaseModel]) -> str | None:
-    for name in ("kind", "rule"):
-        if name in model.model_fields:
-            values = typing.get_args(model.model_fields[name].annotation)
-            return values[0] if values else None
-    return None
+def _tags(model: type[BaseModel]) -> tuple[str, ...]:
+    """The values of `kind` or `rule` that `model` is the form of."""
+    fields = [model.model_fields[name] for name in _TAGS if name in model.model_fields]
+    return typing.get_args(fields[0].annotation) if fields else ()

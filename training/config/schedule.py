@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .parts import Fraction, Part, PositiveInt
+from .rules import Warmup
 
 
 class Schedule(Part):
     """Warmup, then the decay by which the run's last step ends; `wsd` holds and decays over `cooldown`."""
 
     kind: Literal["linear", "cosine", "wsd", "constant"] = "linear"
-    warmup: Fraction = 0.1  # of the run's steps
+    warmup: Warmup = 0.1  # a number: of the run's steps
     cooldown: Annotated[float, Field(gt=0, le=1)] = 0.2  # wsd: of the run's steps
     cooldown_shape: Literal["linear", "sqrt"] = "linear"  # wsd: straight, or 1 - sqrt (Hägele 2024)
     final: Fraction = 0.0  # of the peak rate, at the end of linear, cosine and wsd

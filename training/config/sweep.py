@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from ...fitting.errors import InputError
+from .bases import read_config
 from .data import Data
 from .errors import first_problem
 from .evaluation import Evaluation
@@ -17,7 +18,7 @@ from .grid import Grid
 from .model import ModelConfig
 from .parts import Part, Positive
 from .recipe import Recipe
-from .yaml_input import read_mapping
+from .yaml_input import apply_override, read_mapping
 
 
 class Fit(Part):
@@ -48,10 +49,30 @@ class SweepConfig(Part):
 def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     """The sweep that the YAML file `path` describes, with `a.b=value` overrides.
 
+    `extends` names configs whose keys hold where this one says nothing. `recipe` may be the path of a file that `tune`
+    wrote. Both are relative to the file they stand in, `recipe` in an override to this folder.
+
     Raises:
         InputError: one line naming file, key, value and bound; a misspelt key names the nearest known one.
     """
-    return parse_config(read_mapping(path, overrides), str(path))
+    data = read_config(path, lambda own, file: _read_recipe(own, file.parent, str(file)))
+    for override in overrides:
+        apply_override(data, override)
+        _read_recipe(data, Path(), f"--set {override}")
+    return parse_config(data, str(path))
+
+
+def _read_recipe(data: dict[str, Any], folder: Path, where: str) -> None:
+    """Put the recipe in place of a path to one."""
+    if not isinstance(data.get("recipe"), str):
+        return
+    path = folder / data["recipe"]
+    if not path.is_file():
+        raise InputError(f"{where}: recipe: there is no file {path}; `tune` writes one")
+    tuned = read_mapping(path)
+    if list(tuned) != ["recipe"] or not isinstance(tuned["recipe"], dict):
+        raise InputError(f"{path}: is no recipe: it must hold the one key recipe, as `tune` writes it")
+    data["recipe"] = tuned["recipe"]
 
 
 def parse_config(data: dict[str, Any], where: str) -> SweepConfig:

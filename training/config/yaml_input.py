@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +46,11 @@ def parse_yaml(text: str, where: str) -> Any:
         raise InputError(f"{where}{line}: not valid YAML: {problem}") from None
 
 
-def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The mapping in the YAML file `path`, with `a.b=value` overrides applied in order.
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping in the YAML file `path`.
 
     Raises:
-        InputError: no such file, empty, binary, invalid YAML, not a mapping, or a malformed override.
+        InputError: no such file, empty, binary, invalid YAML, or not a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -64,12 +63,11 @@ def read_mapping(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise InputError(f"{path}: is empty; a config is a YAML file (see configs/)")
     if not isinstance(data, dict):
         raise InputError(f"{path}: must be a mapping of keys to values, not a {type(data).__name__}")
-    for override in overrides:
-        _apply(data, override)
     return data
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
+def apply_override(data: dict[str, Any], override: str) -> None:
+    """Set in `data` what `override`, as in `a.b=value`, says. Raises InputError for a malformed one."""
     key, equals, value = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):

@@ -1,20 +1,12 @@
 """Text to tokens on disk, and from there to batches."""
 
+from ..config.data import MAIN
 from .batches import BatchOrder, count_sequences, evaluation_sequences, gather
-from .tokens import (
-    MAIN,
-    SEPARATOR,
-    Corpus,
-    CorpusInfo,
-    ValidationInfo,
-    ValidationSet,
-    open_corpus,
-    prepare_corpus,
-)
+from .prepare import prepare_corpus
+from .store import Corpus, CorpusInfo, ValidationInfo, ValidationSet, open_corpus
 
 __all__ = [
     "MAIN",
-    "SEPARATOR",
     "BatchOrder",
     "Corpus",
     "CorpusInfo",

@@ -5,22 +5,60 @@ from __future__ import annotations
 import glob
 import os
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ...fitting.errors import InputError
-from ..config import FilesCorpus, PythonCorpus
+from ..config.data import FilesCorpus, HfCorpus, PythonCorpus
+from .datasets import data_set_state, data_set_texts, table_texts
+from .states import file_states
+
+TextCorpus = PythonCorpus | FilesCorpus | HfCorpus
 
 _INSTALLED = ("site-packages", "dist-packages")
+_TABLES = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 
 
-def documents(corpus: PythonCorpus | FilesCorpus) -> Iterator[bytes]:
-    """The documents of `corpus`, empty ones left out. Raises InputError where a source cannot be read."""
-    source = _python_files(corpus) if isinstance(corpus, PythonCorpus) else _files(corpus)
-    return (text for text in source if text.strip())
+def documents(corpus: TextCorpus, key: str) -> Iterator[bytes]:
+    """The documents of `corpus`, empty ones among them; `key` is its place in the config.
+
+    Raises:
+        InputError: a source that cannot be found or read, a file that is empty or binary, a missing column.
+    """
+    if isinstance(corpus, HfCorpus):
+        yield from data_set_texts(corpus, key)
+    elif isinstance(corpus, PythonCorpus):
+        for path in _python_files(corpus):
+            yield path.read_bytes()
+    else:
+        for path in _matched(corpus, key):
+            table = _TABLES.get(Path(path.name.removesuffix(".gz")).suffix)
+            yield from table_texts(path, table, corpus.text_column, key) if table else [_text(path)]
 
 
-def _python_files(corpus: PythonCorpus) -> Iterator[bytes]:
+def source_state(corpus: TextCorpus, key: str) -> Any:
+    """What differs when the source does, found without reading it; None where only reading tells."""
+    if isinstance(corpus, HfCorpus):
+        return data_set_state(corpus)
+    return file_states(_python_files(corpus) if isinstance(corpus, PythonCorpus) else _matched(corpus, key))
+
+
+def matching_files(patterns: Iterable[str], key: str) -> Iterator[Path]:
+    """The files of each pattern in alphabetical order. Raises InputError for one that matches none."""
+    for pattern in patterns:
+        names = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+        files = [Path(name) for name in names if Path(name).is_file()]
+        if not files:
+            raise InputError(f"{key}: no file matches {pattern!r}")
+        yield from files
+
+
+def _matched(corpus: FilesCorpus, key: str) -> Iterator[Path]:
+    return matching_files(corpus.paths, f"{key}.paths")
+
+
+def _python_files(corpus: PythonCorpus) -> Iterator[Path]:
     paths = sysconfig.get_paths()
     roots = {paths["stdlib"]} | ({paths["purelib"], paths["platlib"]} if corpus.site_packages else set())
     for root in sorted(roots):
@@ -30,17 +68,7 @@ def _python_files(corpus: PythonCorpus) -> Iterator[bytes]:
             for name in names:
                 # A dangling link of an installed package is no document.
                 if name.endswith(".py") and (path := Path(folder, name)).is_file():
-                    yield path.read_bytes()
-
-
-def _files(corpus: FilesCorpus) -> Iterator[bytes]:
-    for pattern in corpus.paths:
-        names = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
-        files = [Path(name) for name in names if Path(name).is_file()]
-        if not files:
-            raise InputError(f"data.corpus.paths: no file matches {pattern!r}")
-        for path in files:
-            yield from _rows(path, corpus.text_column) if path.suffix in _TABLES else [_text(path)]
+                    yield path
 
 
 def _text(path: Path) -> bytes:
@@ -53,27 +81,3 @@ def _text(path: Path) -> bytes:
     if b"\0" in data[:8192]:
         raise InputError(f"{path}: is binary (a NUL byte near its start); a corpus is text, JSONL or Parquet")
     return data
-
-
-_TABLES = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
-
-
-def _rows(path: Path, column: str) -> Iterator[bytes]:
-    # The same call that reads a data set from the Hub.
-    from datasets import load_dataset
-    from datasets.exceptions import DatasetGenerationError
-
-    try:
-        table = load_dataset(_TABLES[path.suffix], data_files=str(path), split="train", streaming=True)
-        for row in table:
-            if column not in row:
-                known = ", ".join(map(repr, row))
-                raise InputError(f"{path}: has no column {column!r}; set data.corpus.text_column to one of {known}")
-            text = row[column]
-            if not isinstance(text, str):
-                raise InputError(f"{path}: column {column!r} holds {type(text).__name__}, not text")
-            yield text.encode()
-    except (DatasetGenerationError, OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None

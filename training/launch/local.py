@@ -216,7 +216,9 @@ class LocalLauncher:
         coming = [slot.cell for slot in self.slots if slot.cell] + [cell for _, cell in self.held_elsewhere]
         for cell in self.queue:
             begun = not cell.shared_steps or self.sweep.trunk_path(str(cell.trunk), cell.shared_steps).is_file()
-            if begun or not any(other.trunk == cell.trunk and other.trunk_steps <= cell.shared_steps for other in coming):
+            if begun or not any(
+                other.trunk == cell.trunk and other.trunk_steps <= cell.shared_steps for other in coming
+            ):
                 return cell
             coming.append(cell)
         return None

@@ -1,88 +1,107 @@
-"""ModelShape -> a transformers Llama with our initialisation; one whose counts disagree is refused."""
+"""ModelShape -> a model with our initialisation; one whose counts disagree is refused."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from torch import nn
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
-from ...fitting.counting import ModelShape, count_params
+from ...fitting.counting import ModelShape
+from ...fitting.errors import InputError
 from ..config import ModelConfig
-from ..config.model import Initialisation
+from ..config.model import OwnInitialisation
+from .counts import counts_for
+from .custom import made_by_factory
+from .initialise import initialise
 
-# Matrices that write into the residual stream.
-_RESIDUAL = ("o_proj.weight", "down_proj.weight")
 
-
-def build_model(
-    shape: ModelShape,
-    model: ModelConfig,
-    *,
-    seed: int,
-    attention: str = "sdpa",
-) -> LlamaForCausalLM:
+def build_model(shape: ModelShape, model: ModelConfig, *, seed: int, attention: str = "sdpa") -> nn.Module:
     """The member of the ladder `model` that has `shape`, in fp32 on the CPU; its weights are a function of the `seed`.
 
-    `attention` is transformers' name of an implementation ("eager" for counting FLOPs).
+    It takes `input_ids` (B, S) and returns logits (B, S, V), as `.logits` of an object; a factory's may return the
+    tensor. `attention` is transformers' name of an implementation ("eager" for counting FLOPs).
 
     Raises:
-        AssertionError: the model's parameters do not add up to `fitting.counting`'s.
+        InputError: a factory that cannot be used; parameters that do not add up to what was counted.
     """
-    built = LlamaForCausalLM(_config(shape, model.rope_theta, attention))
-    initialise(built, shape, model.initialisation, seed)
-    check_counts(built, shape)
+    # Nothing else in this process may decide the weights, nor may they decide anything else.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if shape.family == "custom":
+            built = made_by_factory(shape, model).float()
+        else:
+            built = _FAMILIES[shape.family](shape, model, attention)
+    if not isinstance(model.initialisation, OwnInitialisation):
+        initialise(built, shape, model.initialisation, seed)
+    if model.factory is None or model.factory_counts is not None:  # else the module itself was counted
+        _check(built, shape, model)
     return built
 
 
-def _config(shape: ModelShape, rope_theta: float, attention: str) -> LlamaConfig:
-    # A subclass's own fields hide the base's from a type checker.
-    words: dict[str, Any] = {"attn_implementation": attention}
-    return LlamaConfig(
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.width,
-        intermediate_size=shape.mlp_width,
-        num_hidden_layers=shape.depth,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        max_position_embeddings=shape.context,
-        rope_parameters={"rope_type": "default", "rope_theta": rope_theta},
-        tie_word_embeddings=shape.tied_embeddings,
-        attention_bias=False,
-        mlp_bias=False,
-        use_cache=False,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=None,
-        **words,
-    )
-
-
-@torch.no_grad()
-def initialise(model: LlamaForCausalLM, shape: ModelShape, init: Initialisation, seed: int) -> None:
-    """Fill all matrices from normal distributions: std gain / sqrt(inputs), so that activations keep their scale.
-
-    The embedding has its own std. Norms stay at one. Draws are in fp32 on the CPU, in the model's order of
-    parameters, so that they are the same on every device and under every precision.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    for name, weight in model.named_parameters():
-        if weight.ndim < 2:
-            continue
-        if name.endswith("embed_tokens.weight"):
-            std = init.embedding_std
-        else:
-            std = init.linear_gain / math.sqrt(weight.shape[1])
-            if init.scale_residual and name.endswith(_RESIDUAL):
-                std /= math.sqrt(2 * shape.depth)
-        weight.normal_(0.0, std, generator=generator)
-
-
-def check_counts(model: torch.nn.Module, shape: ModelShape) -> None:
-    """Refuse a model whose parameters differ from what its shape is counted to have."""
-    counted = count_params(shape).n_params
-    real = sum(parameter.numel() for parameter in model.parameters())
+def _check(built: nn.Module, shape: ModelShape, model: ModelConfig) -> None:
+    counted = counts_for(shape, model).params.n_params
+    real = sum(parameter.numel() for parameter in built.parameters())
     if counted != real:
-        raise AssertionError(f"{shape}: counted {counted:,} parameters, the model has {real:,}")
+        key = "model.factory_counts" if model.factory_counts else "model"
+        raise InputError(f"{key}: counts {counted:,} parameters at width {shape.width}, the model has {real:,}")
+
+
+def _llama(shape: ModelShape, model: ModelConfig, attention: str) -> nn.Module:
+    return LlamaForCausalLM(LlamaConfig(mlp_bias=False, **_gated(shape, model, attention)))
+
+
+def _qwen3(shape: ModelShape, model: ModelConfig, attention: str) -> nn.Module:
+    return Qwen3ForCausalLM(Qwen3Config(use_sliding_window=False, **_gated(shape, model, attention)))
+
+
+def _gated(shape: ModelShape, model: ModelConfig, attention: str) -> dict[str, Any]:
+    return _shared(shape, attention) | {
+        "hidden_size": shape.width,
+        "intermediate_size": shape.mlp_width,
+        "num_hidden_layers": shape.depth,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_dim,
+        "max_position_embeddings": shape.context,
+        "rope_parameters": {"rope_type": "default", "rope_theta": model.rope_base},
+        "attention_bias": False,
+    }
+
+
+def _gpt2(shape: ModelShape, model: ModelConfig, attention: str) -> nn.Module:
+    config = GPT2Config(
+        n_embd=shape.width,
+        n_inner=shape.mlp_width,
+        n_layer=shape.depth,
+        n_head=shape.heads,
+        n_positions=shape.context,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        **_shared(shape, attention),
+    )
+    return GPT2LMHeadModel(config)
+
+
+def _shared(shape: ModelShape, attention: str) -> dict[str, Any]:
+    return {
+        "attn_implementation": attention,
+        "vocab_size": shape.vocab_size,
+        "tie_word_embeddings": shape.tied_embeddings,
+        "use_cache": False,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+    }
+
+
+_FAMILIES = {"llama": _llama, "qwen3": _qwen3, "gpt2": _gpt2}

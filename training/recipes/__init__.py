@@ -1,5 +1,6 @@
 """How a cell is trained: batch, learning rate and the rest, by the recipe's rules."""
 
-from .resolve import Case, Hyperparameters, batch_for, hyperparameters
+from .case import Case
+from .resolve import Hyperparameters, batch_for, hyperparameters
 
 __all__ = ["Case", "Hyperparameters", "batch_for", "hyperparameters"]

@@ -1,0 +1,32 @@
+"""Write a finished run's model into a folder that transformers loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isoflop.scripts.cli import Debug, run
+from isoflop.training.records import SweepFolder
+
+
+def main(
+    sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep folder (made by sweep.py).")],
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A finished run, as in plan.json.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: SWEEP/RUN_ID/export.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write config.json, weights, tokenizer and a model card for AutoModelForCausalLM.from_pretrained.
+
+    Example: python scripts/export.py runs/demo 0123456789ab --out models/demo
+    """
+    from isoflop.training.export import export_run  # torch: --help does without
+
+    folder = out or sweep / run_id / "export"
+    record = export_run(SweepFolder(sweep), run_id, folder)
+    print(f"wrote {folder}: N = {record['n_params']:,}, D = {record['tokens']:,}, loss {record['loss']:.4f}")
+
+
+if __name__ == "__main__":
+    run(main)
