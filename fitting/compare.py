@@ -237,7 +237,7 @@ def _counterpart(flops: str, chosen: str, ours: Sequence[ComparisonRow]) -> Comp
 
 
 def _published_row(estimate: PublishedEstimate, beside: ComparisonRow | None) -> ComparisonRow:
-    params = _published_exponent(estimate.params_exponent, estimate.params_low, estimate.params_high, estimate.interval)
+    params, tokens = published_exponents(estimate)
     difference, words = _where(params, beside)
     return ComparisonRow(
         ours=False,
@@ -246,13 +246,20 @@ def _published_row(estimate: PublishedEstimate, beside: ComparisonRow | None) ->
         n_params=estimate.n_params,
         flops=estimate.flops,
         params_exponent=params,
-        tokens_exponent=_published_exponent(
-            estimate.tokens_exponent, estimate.tokens_low, estimate.tokens_high, estimate.interval
-        ),
+        tokens_exponent=tokens,
         words=words,
         difference=difference,
         beside=None if beside is None else f"{beside.label}, C as {beside.flops}",
         source=estimate.source,
+    )
+
+
+def published_exponents(estimate: PublishedEstimate) -> tuple[Exponent | None, Exponent | None]:
+    """Its a and b, with their intervals as its source gives them."""
+    kind = estimate.interval
+    return (
+        _published_exponent(estimate.params_exponent, estimate.params_low, estimate.params_high, kind),
+        _published_exponent(estimate.tokens_exponent, estimate.tokens_low, estimate.tokens_high, kind),
     )
 
 

@@ -13,7 +13,9 @@ from isoflop.fitting.analysis import Options, analyse
 from isoflop.fitting.compare import compare_with_published
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.readers import load_runs
+from isoflop.fitting.reporting.rungs import rungs_figure, rungs_table
 from isoflop.fitting.reporting.tables import comparison_table
+from isoflop.fitting.rungs import rungs_of
 from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.fit import check_writable
 from isoflop.scripts.output import show
@@ -40,9 +42,40 @@ def read_report(source: str) -> dict[str, Any] | None:
     return None
 
 
+def report_of(source: str, chosen: dict[str, Any]) -> dict[str, Any]:
+    """The fit of a source: the one that was written, unless the runs are `chosen` anew."""
+    report = None if any(chosen.values()) else read_report(source)
+    if report is None:
+        table = load_runs(source, **chosen)
+        report = analyse(table, Options(keep_flagged=chosen["keep_flagged"]), (source,)).to_json()
+    return report
+
+
+def _compare_sweeps(
+    reports: list[tuple[str, dict[str, Any]]], beside: str | None, figure: Path | None, json_file: str | None
+) -> None:
+    named = [(Path(source).stem if Path(source).exists() else source, report) for source, report in reports]
+    rungs = rungs_of(named, [name.strip() for name in beside.split(",")] if beside else [])
+    if figure is not None:
+        rungs_figure(rungs).savefig(figure, dpi=160)
+    text = json.dumps([rung.to_json() for rung in rungs], indent=1) + "\n"
+    if json_file == "-":
+        sys.stdout.write(text)
+        return
+    if json_file is not None:
+        Path(json_file).write_text(text)
+    show(rungs_table(rungs))
+    for name, report in named:
+        show(*(f"{name}: warning [{warning['code']}]: {warning['text']}" for warning in report["warnings"]))
+
+
 def main(
     source: Annotated[
-        str, typer.Argument(metavar="FIT|SOURCE", help="A fit.json, a sweep folder, or any source that fit takes.")
+        list[str],
+        typer.Argument(
+            metavar="FIT|SOURCE...",
+            help="A fit.json, a sweep folder, or any source that fit takes; of several, each is a row of one table.",
+        ),
     ],
     columns: Columns = None,
     mapping: MappingFile = None,
@@ -52,19 +85,29 @@ def main(
     every: Annotated[
         bool, typer.Option("--all", help="Every published row of a convention, not the best known.")
     ] = False,
+    beside: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="Of several sources: the published estimate to show beside each."),
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of several sources: draw their exponents there (.png, .pdf).")
+    ] = None,
     json_file: Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the rows there.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Set our exponents beside the published ones that count parameters the same way.
+    """Set our exponents beside the published ones that count parameters alike, or several sweeps beside each other.
 
     Example: python scripts/compare.py runs/demo
     """
     check_writable(json_file)
     chosen = {"columns": columns_of(columns, loss), "mapping": mapping, "where": where, "keep_flagged": keep_flagged}
-    report = None if any(chosen.values()) else read_report(source)
-    if report is None:
-        table = load_runs(source, **chosen)
-        report = analyse(table, Options(keep_flagged=keep_flagged), (source,)).to_json()
+    reports = [(one, report_of(one, chosen)) for one in source]
+    if len(reports) > 1:
+        _compare_sweeps(reports, beside, figure, json_file)
+        return
+    if beside or figure:
+        raise InputError("--beside and --figure are for several sources; one is held beside all that count alike")
+    report = reports[0][1]
     comparison = compare_with_published(report, every=every)
     text = json.dumps(comparison.to_json(), indent=1) + "\n"
     if json_file == "-":

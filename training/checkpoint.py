@@ -26,7 +26,8 @@ def save_checkpoint(
 ) -> None:
     """Write parameters, optimiser moments and `state` (plain JSON values) to `path`, as the state of the run `of`.
 
-    `scratch` is the folder it is written in first (default: beside). Nothing is pickled. Raises OSError where the disk says no; the previous checkpoint then still stands.
+    `scratch` is the folder it is written in first (default: beside). Nothing is pickled. Raises OSError where the
+    disk says no; the previous checkpoint then still stands.
     """
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():

@@ -1,4 +1,4 @@
-"""The device of this process: made ready once, described for the record, and what running out of its memory looks like."""
+"""The device of this process: made ready once, described for the record; what running out of memory looks like."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class Run:
         return norm
 
     def fetch(self) -> int | None:
-        """Bring the pending losses here; the first step (from 0) whose loss or gradient is not finite, None if all are."""
+        """Bring the pending losses here; the first step (from 0) with a loss or gradient that is not finite, if any."""
         if self.pending:
             block = self.accelerator.reduce(torch.stack(self.pending), reduction="mean")
             assert isinstance(block, torch.Tensor)

@@ -46,7 +46,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
     The two intervals of a row are of one kind, named beside a.
     """
-    table = _table("Compute-optimal exponents: N* ~ C^a, D* ~ C^b")
+    table = plain_table("Compute-optimal exponents: N* ~ C^a, D* ~ C^b")
     table.add_column("estimate", min_width=22)
     table.add_column("N", no_wrap=True)
     table.add_column("C", no_wrap=True)
@@ -78,8 +78,7 @@ def _add_caption(table: Table, paragraphs: Sequence[str]) -> None:
 def _add_comparison_row(table: Table, row: ComparisonRow) -> None:
     table.add_row(
         Text(row.label, style="bold" if row.ours else ""),
-        Text(_N_PARAMS_WORDS.get(row.n_params, row.n_params)),
-        Text(_FLOPS_WORDS.get(row.flops, row.flops)),
+        *map(Text, convention_words(row.n_params, row.flops)),
         Text(exponent_text(row.params_exponent)),
         Text(exponent_text(row.tokens_exponent, with_level=False)),
         Text(_beside(row)),
@@ -98,15 +97,14 @@ def _beside(row: ComparisonRow) -> str:
 
 def exponents_table(report: Mapping[str, Any]) -> Table:
     """The exponents in `report` (the parsed fit.json) by method, under every pair of conventions."""
-    table = _table("Exponents of this fit: N* ~ C^a, D* ~ C^b")
+    table = plain_table("Exponents of this fit: N* ~ C^a, D* ~ C^b")
     for header in ("method", "N", "C", "a", "b"):
         table.add_column(header, no_wrap=True)
     table.add_column("status")
     for row in our_rows(report):
         table.add_row(
             Text(row.label.removeprefix("ours, ")),
-            Text(_N_PARAMS_WORDS.get(row.n_params, row.n_params)),
-            Text(_FLOPS_WORDS.get(row.flops, row.flops)),
+            *map(Text, convention_words(row.n_params, row.flops)),
             Text(exponent_text(row.params_exponent)),
             Text(exponent_text(row.tokens_exponent)),
             Text((row.words or "converged") if row.params_exponent else "no fit"),
@@ -124,7 +122,7 @@ def minima_table(report: Mapping[str, Any]) -> Table:
     conventions = report.get("conventions", {})
     chosen, unit = conventions.get("n_params", "n_params"), conventions.get("loss_unit")
     loss_header = f"loss, {unit_text(unit) if unit else 'nats'}"
-    table = _table(f"Minima by budget (N: {_N_PARAMS_WORDS.get(chosen, chosen)})")
+    table = plain_table(f"Minima by budget (N: {_N_PARAMS_WORDS.get(chosen, chosen)})")
     for header in ("budget, FLOPs", "N*", "D*", loss_header, "tokens/param", "runs"):
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("minimum", no_wrap=True)
@@ -142,6 +140,11 @@ def minima_table(report: Mapping[str, Any]) -> Table:
     return table
 
 
+def convention_words(n_params: str, flops: str) -> tuple[str, str]:
+    """How a row counts N and C, in words short enough for a column."""
+    return _N_PARAMS_WORDS.get(n_params, n_params), _FLOPS_WORDS.get(flops, flops)
+
+
 def exponent_text(exponent: Exponent | None, with_level: bool = True) -> str:
     """Such as ".49 [.46, .53] 80 %", or without the "80 %"; "-" where there is none."""
     if exponent is None:
@@ -149,7 +152,8 @@ def exponent_text(exponent: Exponent | None, with_level: bool = True) -> str:
     return interval_text(exponent.value, exponent.low, exponent.high, exponent.interval if with_level else "")
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """A table without lines, its title on the left."""
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
@@ -158,7 +162,7 @@ def holdout_table(report: Mapping[str, Any]) -> Table | None:
     held = report.get("holdout")
     if not held:
         return None
-    table = _table(f"Held out: the budget {flops_text(held['budget'])} FLOPs, predicted from the others")
+    table = plain_table(f"Held out: the budget {flops_text(held['budget'])} FLOPs, predicted from the others")
     for header in ("law", "RMS error", "bias", "on the runs fitted", "skill"):
         table.add_column(header, justify="left" if header == "law" else "right", no_wrap=True)
     for name, found in held["largest"].items():

@@ -99,7 +99,7 @@ def test_the_checkpoint_of_another_run_is_refused(text_folder: Path, tmp_path: P
     ):
         train(bench.job())
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match="checkpoint.safetensors: is torn .*delete it"):
+    with pytest.raises(InputError, match=r"checkpoint.safetensors: is torn .*delete it"):
         train(bench.job())
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,17 +12,14 @@ import torch
 from accelerate.state import AcceleratorState
 
 from isoflop.fitting import load_runs
-from isoflop.training.config import SweepConfig, parse_config
-from isoflop.training.corpus import MAIN, Corpus, evaluation_sequences, prepare_corpus
+from isoflop.training.config import parse_config
+from isoflop.training.corpus import MAIN, evaluation_sequences
+from isoflop.training.device import make_accelerator
 from isoflop.training.evaluate import evaluate
 from isoflop.training.launch.base import record_failure
-from isoflop.training.device import make_accelerator
-from isoflop.training.loop import Hooks, Interrupted, train
 from isoflop.training.models.build import build_model
-from isoflop.training.plan import RunPlan
 from isoflop.training.planning import make_plan
-from isoflop.training.records import SweepFolder
-from isoflop.training.state import Job, Run
+from isoflop.training.state import Run
 
 from .bench import Bench, measured
 from .helpers import tiny

@@ -19,8 +19,8 @@ from isoflop.fitting import load_curves, load_runs
 from isoflop.fitting.readers.sources import read_log
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
-from isoflop.training.launch.base import record_failure
 from isoflop.training.device import make_accelerator
+from isoflop.training.launch.base import record_failure
 from isoflop.training.loop import train
 from isoflop.training.plan import Plan
 from isoflop.training.planning import make_plan

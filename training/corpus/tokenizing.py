@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SEPARATOR = 0  # of bytes: a NUL byte is no text, so it takes no place from any token
 _END = "<|endoftext|>"  # BPE's separator; the same characters in a text are encoded as text
-_BPE_TEXT = 1 << 28  # bytes of text that a BPE is trained on at most
+_BPE_TEXT = 1 << 26  # bytes of text that a BPE is trained on at most
 _PIECE = 1 << 20  # characters encoded at once
 
 
@@ -129,7 +129,7 @@ AnyTokenizer = Bytes | Subwords
 
 
 def train_bpe(config: BpeTokenizer, documents: Iterable[bytes]) -> Subwords:
-    """Byte-level BPE (GPT-2's words) of `documents`, the first 2^28 bytes of them: the same ones, the same BPE.
+    """Byte-level BPE (GPT-2's words) of `documents`, the first 2^26 bytes of them in the order of their hashes.
 
     Raises InputError where the text has too few pairs that repeat to fill the vocabulary.
     """
