@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,10 +52,27 @@ def report_of(source: str, chosen: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
+def names_of(sources: Sequence[str]) -> list[str]:
+    """A short name for each: a sweep's folder, a table's file; all as they were given where two would be alike."""
+    names = [_short(Path(source)) if Path(source).exists() else source for source in sources]
+    return names if len(set(names)) == len(names) else list(sources)
+
+
+def _short(path: Path) -> str:
+    folder = path if path.is_dir() else path.parent if path.name == "fit.json" else None
+    return path.stem if folder is None else folder.resolve().name
+
+
+def _check_figure(figure: Path) -> None:
+    if figure.suffix not in (".png", ".pdf", ".svg") or not figure.parent.is_dir():
+        raise InputError(f"--figure {figure}: must end in .png, .pdf or .svg, in a folder that exists")
+
+
 def _compare_sweeps(
     reports: list[tuple[str, dict[str, Any]]], beside: str | None, figure: Path | None, json_file: str | None
 ) -> None:
-    named = [(Path(source).stem if Path(source).exists() else source, report) for source, report in reports]
+    names = names_of([source for source, _ in reports])
+    named = [(name, report) for name, (_, report) in zip(names, reports, strict=True)]
     rungs = rungs_of(named, [name.strip() for name in beside.split(",")] if beside else [])
     if figure is not None:
         rungs_figure(rungs).savefig(figure, dpi=160)
@@ -100,6 +118,8 @@ def main(
     Example: python scripts/compare.py runs/demo
     """
     check_writable(json_file)
+    if figure is not None:
+        _check_figure(figure)
     chosen = {"columns": columns_of(columns, loss), "mapping": mapping, "where": where, "keep_flagged": keep_flagged}
     reports = [(one, report_of(one, chosen)) for one in source]
     if len(reports) > 1:

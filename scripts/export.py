@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,10 +22,17 @@ def main(
 
     Example: python scripts/export.py runs/demo 0123456789ab --out models/demo
     """
+    from transformers.utils.logging import disable_progress_bar
+
     from isoflop.training.export import export_run  # torch: --help does without
+
+    disable_progress_bar()
 
     folder = out or sweep / run_id / "export"
     record = export_run(SweepFolder(sweep), run_id, folder)
+    if (folder / "config.json").is_file() and not (folder / "tokenizer.json").is_file():
+        name = record["corpus"]["tokenizer"]
+        print(f"note: without a tokenizer: the cache has none for this corpus ({name})", file=sys.stderr)
     print(f"wrote {folder}: N = {record['n_params']:,}, D = {record['tokens']:,}, loss {record['loss']:.4f}")
 
 

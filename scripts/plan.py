@@ -90,6 +90,48 @@ def _kept(plan: Plan) -> str:
     return f"Kept in the sweep's folder beside its records: {', '.join(kept) or 'nothing'}."
 
 
+def _corpus(plan: Plan) -> str:
+    """What is trained on and scored, what was left out, and how much of each validation set training holds too."""
+    info = plan.corpus
+    words = (
+        f"Corpus {info.fingerprint}: {info.train_tokens:,} tokens to train on, {info.validation_tokens:,} held "
+        f"out, from {info.n_documents:,} documents ({info.n_duplicates:,} exact duplicates left out)."
+    )
+    near = plan.config.data.near_duplicates
+    if near.action != "off":
+        done = {"remove": "left out of", "report": "kept in"}[near.action]
+        words += f"\n{info.n_near_duplicates:,} near duplicates of validation documents are {done} training."
+    unit = "tokens" if plan.config.data.corpus.kind == "tokens" else "words"
+    for name, held_out in info.validation.items():
+        overlap = "not measured" if held_out.overlap is None else f"{held_out.overlap:.1%}"
+        words += (
+            f"\n  {name}: {held_out.tokens:,} tokens of {held_out.n_documents:,} documents; "
+            f"n-grams of {near.ngram} {unit} that training holds too: {overlap}"
+        )
+    return words
+
+
+def _doubts(plan: Plan) -> str:
+    """The notes on the recipe, one line a rule with how many cells it concerns, and which cells end hot."""
+    notes: dict[str, list[str]] = {}
+    for note in (note for cell in plan.cells for note in cell.notes):
+        notes.setdefault(note.rsplit(": ", 1)[0], []).append(note)  # key and rule come before a cell's own numbers
+    lines = [f"{len(same)} of {len(plan.cells)} cells: {_span(same)}" for same in notes.values()]
+    hot = [cell for cell in plan.cells if cell.phase == "hot"]
+    if hot and len(hot) < len(plan.cells):
+        example = f"budget {flops_text(hot[0].budget)} at width {hot[0].shape.width}"
+        lines.append(
+            f"{len(hot)} of {len(plan.cells)} cells, as {example}, end before their rate has decayed (phase hot), "
+            "which puts their losses above the others'; shorten recipe.schedule.warmup, or leave them out of the fit"
+        )
+    return "".join(f"\nNote: {line}" for line in lines)
+
+
+def _span(notes: list[str]) -> str:
+    """The notes of one rule as one: the first, and the last where it says something else."""
+    return notes[0] if notes[0] == notes[-1] else f"{notes[0]} ... {notes[-1].rsplit(': ', 1)[1]}"
+
+
 def main(
     config: ConfigFile,
     overrides: Overrides = None,
@@ -101,13 +143,11 @@ def main(
     Example: python scripts/plan.py configs/demo.yaml --set grid.seeds=1
     """
     plan = plan_of(config, overrides)
-    info = plan.corpus
     show(
         plan_table(plan),
-        f"\nN and D count parameters and tokens; budgets are {plan.config.grid.flops} training FLOPs."
-        f"\nCorpus {info.fingerprint}: {info.train_tokens:,} tokens to train on, {info.validation_tokens:,} held "
-        f"out, from {info.n_documents:,} documents ({info.n_duplicates:,} exact duplicates left out).",
-        _kept(plan),
+        f"\nN and D count parameters and tokens; budgets are {plan.config.grid.flops} training FLOPs.",
+        _corpus(plan),
+        _kept(plan) + _doubts(plan),
     )
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)

@@ -31,9 +31,13 @@ def main(
     for name in run_id:
         if name not in known:
             raise InputError(f"{sweep}/plan.json: has no cell {name!r}")
-    cells = [known[name] for name in run_id if not folder.is_over(name, retry_failed=True)]
-    # Of several processes of a launch, one tells.
-    with SweepProgress(plan, cells, quiet=os.environ.get("RANK", "0") != "0") as progress:
+    cells = [known[name] for name in dict.fromkeys(run_id) if not folder.is_over(name, retry_failed=True)]
+    quiet = os.environ.get("RANK", "0") != "0"  # of several processes of a launch, one tells
+    if not cells and not quiet:
+        print("all of them have a record already", file=sys.stderr)
+    if not cells:
+        return 0
+    with SweepProgress(plan, cells, quiet=quiet) as progress:
         outcome = run_inline(plan, folder, cells, progress)
     if outcome.halted:
         print(f"error: unfinished: {outcome.halted}", file=sys.stderr)

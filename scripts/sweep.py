@@ -110,7 +110,7 @@ def main(
         print(f"error: stopped with {left} of {len(plan.cells)} cells unfinished: {_why(outcome)}", file=sys.stderr)
         return FAILED
     if not plan.config.execution.keep_trunks:
-        sweep.remove_trunks(plan)
+        sweep.remove_trunks()
     failed = failed_cells(plan, sweep)
     for run_id, reason in failed.items():
         print(f"error: cell {run_id} failed: {reason} (try again: --retry-failed)", file=sys.stderr)
@@ -124,7 +124,7 @@ def _why(outcome: Outcome) -> str:
     if outcome.halted:
         return outcome.halted
     if outcome.paused:
-        return f"{len(outcome.paused)} were stopped by execution.max_seconds; the same command goes on with them"
+        return f"{len(outcome.paused)} are left by execution.max_seconds; the same command goes on with them"
     return "another process is at them; this command fits them when they are done"
 
 

@@ -82,6 +82,7 @@ def main(
         results, noise = measure(trials, folder)
     words = ["isoflop", "tune", str(config), *(word for each in overrides or [] for word in ("--set", each))]
     options = {"rates": rates, "step": f"{step:g}", "batches": batches, "sizes": sizes, "seeds": seeds}
+    options["extend"] = extensions
     command = shlex.join([*words, *(word for name, value in options.items() for word in (f"--{name}", str(value)))])
     report(sweep_config, results, noise, folder.path, command)
     return 0
@@ -152,7 +153,8 @@ def report(config: SweepConfig, results: list[SizeResult], noise: float | None, 
 def _tuned_text(recipe: Recipe, name: str, remarks: tuple[str, ...]) -> str:
     lines = [f"# The recipe of {name}, tuned; a sweep's config uses it by `recipe: PATH/OF/THIS/FILE`."]
     lines += [f"# {remark}" for remark in remarks]
-    content = {"recipe": recipe.model_dump(mode="json", exclude_defaults=True)}
+    # Defaults too: a config that `extends` another must not get that one's keys where this recipe has the default.
+    content = {"recipe": recipe.model_dump(mode="json")}
     return "\n".join(lines) + "\n" + yaml.safe_dump(content, sort_keys=False, width=120)
 
 

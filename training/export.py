@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -98,7 +100,10 @@ def _tokenizer(corpus: dict[str, Any]) -> PreTrainedTokenizerFast | None:
     kept = cache_folder() / corpus["fingerprint"] / "tokenizer.json"
     if not kept.is_file():
         return None
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(kept))
+    plain = json.loads(kept.read_text(encoding="utf-8"))
+    # Documents were encoded whole, without the tokens that some tokenizers put around a text.
+    plain |= {"post_processor": None, "truncation": None, "padding": None}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(plain)))
     separator = int(open_corpus(corpus["fingerprint"]).validation[MAIN].tokens[-1])
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(separator)
     return tokenizer
@@ -106,7 +111,7 @@ def _tokenizer(corpus: dict[str, Any]) -> PreTrainedTokenizerFast | None:
 
 def _byte_tokenizer() -> PreTrainedTokenizerFast:
     """Token = UTF-8 byte, 0 the end of a document."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import decoders, models, pre_tokenizers
     from transformers.convert_slow_tokenizer import bytes_to_unicode
 
     vocabulary = {character: byte for byte, character in bytes_to_unicode().items()}

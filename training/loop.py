@@ -38,8 +38,9 @@ def train(job: Job, hooks: Hooks | None = None) -> dict[str, Any]:
 
     Raises:
         Interrupted: the hooks or the time limit said stop; a checkpoint was written and the run can go on later.
-        OutOfMemory: one sequence at a time is too much.
-        InputError: a checkpoint of another run, or torn; more processes than sequences a batch.
+        OutOfMemory: one sequence at a time is too much; with several processes, so much as they take at a time.
+        InputError: a checkpoint of another run, or torn, or not the same for all processes; more processes than
+            sequences a batch.
         OSError: the disk said no to a checkpoint or the record; the run is unfinished.
     """
     execution = job.config.execution
@@ -61,10 +62,17 @@ def _attempt(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, Any] | str:
     try:
         return _train(job, hooks, micro_batch)
     except Exception as error:
-        # Other processes wait in a collective: only a new launch brings all together again.
-        if not is_out_of_memory(error) or job.accelerator.num_processes > 1:
+        if not is_out_of_memory(error):
             raise
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        n_processes = job.accelerator.num_processes
+        if n_processes > 1:  # the others wait in a collective: only a new launch brings all together again
+            at_once, words = -(-job.cell.batch_sequences // n_processes), memory_words(job.accelerator.device)
+            raise OutOfMemory(
+                f"{job.cell.run_id}: out of memory with {min(micro_batch, at_once)} sequences at once on each of "
+                f"{n_processes} processes: {words}; lower execution.micro_batch ({said})"
+            ) from None
+        return said
 
 
 def _train(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, Any]:
@@ -104,15 +112,15 @@ def _train_steps(run: Run, mirror: Mirror, hooks: Hooks) -> int | None:
         late = asked and run.agreed(now - begun >= (execution.max_seconds or float("inf")))
         due = asked and run.agreed(now - saved >= execution.checkpoint_seconds)
         saves = not last and (stop or late or due)
-        if logged or branches or saves:
-            bad_step = run.fetch()
-            if bad_step is not None:
-                return bad_step
+        if not (logged or branches or saves):
+            continue
+        bad_step = run.fetch()
+        run.stop_clock()
+        if bad_step is not None:
+            return bad_step
         if logged:
-            run.tick()
             hooks.progress(run.step)
             mirror.log(run.log(run.score() if run.step in scored and not last else None))
-            run.start_clock()
         if branches:
             run.save_trunk()
         if saves:
@@ -122,6 +130,7 @@ def _train_steps(run: Run, mirror: Mirror, hooks: Hooks) -> int | None:
                 raise Interrupted(cell.run_id)
             if late:
                 raise OutOfTime(f"stopped after {execution.max_seconds:g} s (execution.max_seconds) at step {run.step}")
+        run.start_clock()
     return None
 
 
@@ -142,7 +151,7 @@ def _finish(run: Run, divergence: Divergence | None) -> dict[str, Any]:
         folder.write_curve(cell.run_id, run.curve)
         if divergence:
             folder.note_divergence(cell, divergence.step)
-        elif job.config.execution.keep_weights:
+        elif job.config.execution.keep_weights and record["status"] == "finished":
             save_weights(folder.weights(cell.run_id), run.raw_model, {"run_id": cell.run_id})
         folder.write_record(cell.run_id, record)
         if not divergence:

@@ -11,12 +11,12 @@ from typing import Any
 
 from ..fitting.counting import ModelShape
 from ..fitting.errors import InputError
-from .config import SweepConfig
+from .config import Schedule, SweepConfig
 from .corpus import MAIN, CorpusInfo, count_sequences
 from .models import counts_for, model_identity
 from .plan import Plan, RunPlan
 from .recipes import Case, batch_for, hyperparameters
-from .schedule import phase, shared_steps, timeline
+from .schedule import Timeline, phase, shared_steps, timeline
 from .shapes import shape_for_width, shapes_near
 
 # Raise it when the same plan would now train to another loss: old records then stay, and cells are trained anew.
@@ -99,6 +99,7 @@ def _cell(
     steps = _steps(budget, per_token, batch_tokens, where)
     hyper = hyperparameters(config.recipe, case, batch_tokens, max(1, round(case.tokens / batch_tokens)))
     when = timeline(schedule, steps, min(hyper.warmup_steps, steps), batch_tokens)
+    _refuse_rate_zero(schedule, when, steps, batch_tokens, where)
     cell = RunPlan(
         run_id="",
         budget=budget,
@@ -137,6 +138,17 @@ def _steps(budget: float, per_token: float, batch_tokens: int, where: str) -> in
             f"(bound {MAX_BUDGET_ERROR:.0%}); lower recipe.batch, so that there are more and smaller steps"
         )
     return steps
+
+
+def _refuse_rate_zero(schedule: Schedule, when: Timeline, steps: int, batch_tokens: int, where: str) -> None:
+    if schedule.horizon_tokens is None or schedule.final > 0 or when.decay_end is None:
+        return
+    if steps > when.decay_end * (1 + MAX_BUDGET_ERROR):
+        raise InputError(
+            f"recipe.schedule.horizon_tokens: {schedule.horizon_tokens:,}: {where} goes on to D = "
+            f"{steps * batch_tokens:,}, and would train on the rest at rate 0; raise the horizon, or set "
+            "recipe.schedule.final"
+        )
 
 
 def _epochs(config: SweepConfig, corpus: CorpusInfo, context: int, tokens: int, where: str) -> float:
@@ -197,7 +209,9 @@ def _decay(config: SweepConfig, cell: RunPlan) -> list[Any] | None:
     schedule, when = config.recipe.schedule, cell.timeline
     if when.decay_start is None:
         return None
-    return [schedule.kind, schedule.cooldown_shape, when.decay_start, when.decay_end, schedule.final]
+    # The shape is of wsd's cooldown; elsewhere it stands here as its default does.
+    shape = schedule.cooldown_shape if schedule.kind == "wsd" else "linear"
+    return [schedule.kind, shape, when.decay_start, when.decay_end, schedule.final]
 
 
 def _hashed(identity: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -101,12 +101,24 @@ class SweepFolder:
         """Where the state of `trunk` after `step` steps stands, if it was saved."""
         return self.path / "trunks" / trunk / f"{step}.safetensors"
 
-    def trunk_state(self, cell: RunPlan) -> Path | None:
-        """The latest saved state that `cell` can go on from."""
-        folder = self.path / "trunks" / (cell.trunk or "")
-        steps = [int(path.stem) for path in folder.glob("*.safetensors") if path.stem.isdecimal()]
-        usable = [step for step in steps if step <= cell.trunk_steps]
-        return self.trunk_path(cell.trunk, max(usable)) if cell.trunk and usable else None
+    def trunk_step(self, cell: RunPlan) -> int:
+        """The steps taken in the latest saved state of its trunk that `cell` can go on from; 0 for none."""
+        if cell.trunk is None:
+            return 0
+        paths = self.trunk_path(cell.trunk, 0).parent.glob("*.safetensors")
+        steps = [int(path.stem) for path in paths if path.stem.isdecimal()]
+        return max((step for step in steps if step <= cell.trunk_steps), default=0)
+
+    def awaits(self, cell: RunPlan, others: Iterable[RunPlan]) -> bool:
+        """Whether one of `others` is still to leave a state of their trunk that `cell` had better go on from."""
+        if not cell.shared_steps or self.trunk_path(str(cell.trunk), cell.shared_steps).is_file():
+            return False
+        return any(
+            other.trunk == cell.trunk
+            and other.trunk_steps <= cell.shared_steps
+            and not self.trunk_path(str(other.trunk), other.trunk_steps).is_file()
+            for other in others
+        )
 
     def note_divergence(self, cell: RunPlan, step: int) -> None:
         """Tell the longer runs of the cell's trunk where it stopped being a number, if that was on the trunk."""
@@ -125,11 +137,10 @@ class SweepFolder:
             return None
         return step if step < cell.trunk_steps else None
 
-    def remove_trunks(self, plan: Plan) -> None:
-        """Free the room of the states that the plan's cells branched from."""
-        for trunk in {cell.trunk for cell in plan.cells if cell.trunk}:
-            for path in self.trunk_path(trunk, 0).parent.glob("*.safetensors"):
-                path.unlink(missing_ok=True)
+    def remove_trunks(self) -> None:
+        """Free the room of all the states that cells branched from."""
+        for path in self.path.glob("trunks/*/*.safetensors"):
+            path.unlink(missing_ok=True)
 
     def write_curve(self, run_id: str, rows: list[dict[str, Any]]) -> None:
         """Replace the training curve."""

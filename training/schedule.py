@@ -52,8 +52,13 @@ def shared_steps(schedule: Schedule, steps: int, when: Timeline) -> int:
 
 
 def phase(steps: int, when: Timeline) -> str:
-    """`cooled` where the rate has decayed by the end of a run of `steps`, else `hot`: never both in one fit."""
-    return "cooled" if when.decay_end is not None and when.decay_end <= steps else "hot"
+    """`cooled` where the rate has decayed by the end of a run of `steps`, else `hot`: never both in one fit.
+
+    A warmup as long as the run leaves no step to decay in.
+    """
+    if when.decay_start is None or when.decay_end is None:
+        return "hot"
+    return "cooled" if when.decay_start < when.decay_end <= steps else "hot"
 
 
 def evaluation_steps(points_per_decade: int, steps: int, batch_tokens: int, when: Timeline) -> frozenset[int]:

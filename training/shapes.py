@@ -40,7 +40,7 @@ def shape_for_width(width: int, model: ModelConfig, vocab_size: int) -> ModelSha
     mlp_ratio = model.mlp_ratio or _MLP_RATIO.get(model.family, _GATED_MLP_RATIO)
     return ModelShape(
         width=width,
-        depth=model.depth or max(1, round(width / (model.width_per_layer or width))),
+        depth=model.depth or max(1, math.floor(width / (model.width_per_layer or width) + 0.5)),
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,

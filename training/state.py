@@ -73,21 +73,38 @@ class Run:
         del self.raw_model, self.raw_optimizer, self.model, self.optimizer, self.parameters
 
     def resume(self) -> None:
-        """Go on from the run's own checkpoint, else from its trunk; only then wrap the model for the devices."""
+        """Go on from the run's own checkpoint or its trunk, the later; only then wrap the model for the devices."""
         sweep, cell = self.job.sweep, self.cell
         state = load_checkpoint(sweep.checkpoint(cell.run_id), cell.run_id, self.raw_model, self.raw_optimizer)
         if state is not None:
-            self.begun_at, self.seconds = state["begun_at"], state["seconds"]
-            self.curve = [row for row in sweep.read_curve(cell.run_id) if row["step"] <= state["step"]]
-        elif cell.trunk and (path := sweep.trunk_state(cell)) is not None:
-            state = load_checkpoint(path, cell.trunk, self.raw_model, self.raw_optimizer)
+            curve = [row for row in sweep.read_curve(cell.run_id) if row["step"] <= state["step"]]
+            self._take(state, curve, own=True)
+        step = sweep.trunk_step(cell)
+        if cell.trunk and step > self.step:
+            state = load_checkpoint(sweep.trunk_path(cell.trunk, step), cell.trunk, self.raw_model, self.raw_optimizer)
             assert state is not None
-            self.begun_at, self.curve = state["step"], state["curve"]
-        if state is not None:
-            self.step, self.fetched = state["step"], state["fetched"]
+            self._take(state, state["curve"], own=state.get("by") == cell.run_id)
+        self._refuse_other_steps()
         self.model, self.optimizer = self.accelerator.prepare(self.raw_model, self.raw_optimizer)
         self.parameters = list(self.raw_model.parameters())
         self.model.train()
+
+    def _take(self, state: dict[str, Any], curve: list[dict[str, Any]], *, own: bool) -> None:
+        """Stand where `state` was saved: by this run on its `own` way, or by another of its trunk."""
+        self.step, self.fetched, self.curve = state["step"], state["fetched"], curve
+        self.begun_at, self.seconds = (state["begun_at"], state["seconds"]) if own else (state["step"], 0.0)
+
+    def _refuse_other_steps(self) -> None:
+        accelerator = self.accelerator
+        if accelerator.num_processes == 1:
+            return
+        steps = accelerator.gather(torch.tensor([self.step], device=accelerator.device))
+        assert isinstance(steps, torch.Tensor)
+        if len(set(steps.tolist())) > 1:
+            raise InputError(
+                f"{self.job.sweep.path}: its processes would go on from steps {sorted(set(steps.tolist()))} of "
+                f"{self.cell.run_id}: the folder has to lie where all machines see the same one"
+            )
 
     def train_step(self) -> None:
         """One optimiser step. Nothing in it waits for the device."""
@@ -161,14 +178,13 @@ class Run:
         count, held_out = self.job.config.data.validation_sequences, self.job.corpus.validation[name]
         return evaluate(model, held_out, count, self.cell.shape.context, self.accelerator)
 
-    def tick(self) -> None:
-        """Count the time since the last call, or since `start_clock`, as training."""
-        now = time.monotonic()
-        self.seconds, self._mark = self.seconds + now - self._mark, now
-
     def start_clock(self) -> None:
         """Training begins, or goes on after a pause."""
         self._mark = time.monotonic()
+
+    def stop_clock(self) -> None:
+        """What was trained since `start_clock` is done: after `fetch`, which waits for the device."""
+        self.seconds += time.monotonic() - self._mark
 
     def agreed(self, mine: bool) -> bool:
         """Whether any process says yes: all must leave the loop, or save, at the same step."""
@@ -180,20 +196,16 @@ class Run:
 
     def save(self) -> None:
         """Checkpoint; the curve first, so that it never lacks a row that the checkpoint is past."""
-        self.tick()
         if self.accelerator.is_main_process:
             self.job.sweep.write_curve(self.cell.run_id, self.curve)
             self._save_to(self.job.sweep.checkpoint(self.cell.run_id), self.cell.run_id)
-        self.start_clock()
 
     def save_trunk(self) -> None:
         """Leave the state for the trunk's longer runs, unless it is there already."""
         assert self.cell.trunk is not None
         path = self.job.sweep.trunk_path(self.cell.trunk, self.step)
-        self.tick()
         if self.accelerator.is_main_process and not path.is_file():
-            self._save_to(path, self.cell.trunk, curve=self.curve)
-        self.start_clock()
+            self._save_to(path, self.cell.trunk, curve=self.curve, by=self.cell.run_id)
 
     def _save_to(self, path: Path, of: str, **more: Any) -> None:
         state = {"step": self.step, "seconds": self.seconds, "begun_at": self.begun_at, "fetched": self.fetched}

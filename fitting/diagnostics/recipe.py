@@ -21,7 +21,7 @@ def recipe_warnings(table: RunTable) -> list[Warn]:
     """What the fitted runs' `recipe_notes` say, one warning a code, and batches too large for their loss."""
     frame = table.fitted
     found = [_noted(frame, code, remedy) for code, remedy in _REMEDIES.items()]
-    return [warning for warning in [*found, _large_batches(frame)] if warning is not None]
+    return [warning for warning in [*found, _large_batches(table)] if warning is not None]
 
 
 def _noted(frame: pd.DataFrame, code: str, remedy: str) -> Warn | None:
@@ -38,8 +38,11 @@ def _noted(frame: pd.DataFrame, code: str, remedy: str) -> Warn | None:
     return Warn(code, f"{len(concerned)} of {len(frame)} runs, as {'; '.join(examples.values())}: {remedy}")
 
 
-def _large_batches(frame: pd.DataFrame) -> Warn | None:
+def _large_batches(table: RunTable) -> Warn | None:
     """Batches above B_crit = 2e8 L^(-1 / .21) tokens, L in nats a token (Kaplan 2020, eq. 1.4)."""
+    frame = table.fitted
+    if table.loss_unit == "bits_per_byte":
+        return None
     if "batch_tokens" not in frame or not pd.api.types.is_numeric_dtype(frame["batch_tokens"]):
         return None
     batch, loss = (frame[name].to_numpy(dtype=float) for name in ("batch_tokens", "loss"))

@@ -115,15 +115,17 @@ def with_columns(log: Log, found: dict[str, str], mapping: ColumnMap) -> pd.Data
         frame = frame.drop(columns="loss_se", errors="ignore")
     values: dict[str, pd.Series | str | float] = dict(mapping.values)
     for ours, theirs in found.items():
-        if theirs not in frame.columns:
+        if theirs not in log.frame.columns:
             parts = {
-                name: numbers_of(frame, name, suffixes=ours in COUNTS)
-                for name in columns_in(theirs, list(frame.columns))
+                name: numbers_of(log.frame, name, suffixes=ours in COUNTS)
+                for name in columns_in(theirs, list(log.frame.columns))
             }
             values[ours] = values_of(pd.DataFrame(parts, index=frame.index), theirs, f"{log.source}: column {ours}")
         else:  # Numbers are checked here, where the file's own name of the column is known.
             values[ours] = (
-                numbers_of(frame, theirs, suffixes=ours in COUNTS) if ours in NUMBERS else pd.Series(frame[theirs])
+                numbers_of(log.frame, theirs, suffixes=ours in COUNTS)
+                if ours in NUMBERS
+                else pd.Series(log.frame[theirs])
             )
     return frame.assign(**values)
 

@@ -12,7 +12,7 @@ from isoflop.fitting.readers import load_runs
 from isoflop.fitting.runs import RunTable
 from isoflop.fitting.schema import NOTES_BETWEEN, SCHEMA_VERSION
 
-EDGE = "recipe_edge: tuned: the best rate at N = 4e+03 was the last one tried on its side (0.03)"
+EDGE = "recipe_edge: tuned: no minimum inside the rates and batches tried at N = 4e+03 (best rate 0.03)"
 
 
 def out_of_range(n_params: int) -> str:
@@ -38,7 +38,7 @@ def test_notes_reach_the_fit_once_a_code_with_counts_and_an_example_of_each_rule
     notes = [[out_of_range(1), EDGE], [out_of_range(2), "recipe_range: batch step_law: D = 5"], []]
     edge, ranged = sorted(recipe_warnings(load_runs(str(sweep(tmp_path, notes, notes)))), key=lambda each: each.code)
     assert (edge.code, ranged.code) == ("recipe_edge", "recipe_range")
-    assert edge.text.startswith("1 of 3 runs, as tuned: the best rate at N = 4e+03")
+    assert edge.text.startswith("1 of 3 runs, as tuned: no minimum inside the rates and batches tried at N = 4e+03")
     assert ranged.text.startswith(
         "2 of 3 runs, as learning_rate step_law: N non-embedding = 1, fitted 6e+07 to 1e+09; batch step_law: D = 5: "
     )
@@ -68,3 +68,5 @@ def test_a_batch_above_the_critical_one_is_said() -> None:
     assert warning.text.startswith("1 of 2 runs")
     assert "b: 2.9e+05" in warning.text
     assert recipe_warnings(RunTable(frame.assign(batch_tokens=[2.6e5, 2.6e5]))) == []
+    in_bits = frame.assign(loss=1.0, loss_unit="bits_per_byte", batch_tokens=2.9e8)  # no loss that the law speaks of
+    assert recipe_warnings(RunTable(in_bits)) == []

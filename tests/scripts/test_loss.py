@@ -151,6 +151,10 @@ def test_a_loss_that_is_not_there_lists_those_that_are(command: Callable[..., An
     assert "give one of them" in done.err
 
 
+def test_an_error_column_taken_for_the_loss_is_read_as_any_other(sweep: Path) -> None:
+    assert set(load_runs(sweep, columns={"loss": "loss_se"}).fitted["loss"]) == {0.01}
+
+
 def test_a_set_that_some_cells_were_not_scored_on_leaves_them_out(sweep: Path) -> None:
     first = records()[0]
     without = {key: None if key.endswith("_code") else value for key, value in first.items()}

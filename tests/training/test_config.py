@@ -50,6 +50,7 @@ def test_yaml_numbers(text: str, value: object) -> None:
         ("model.head_dim=8", "model: give either heads or head_dim"),
         ("data.corpus.kind=pyton", "'pyton'"),
         ("recipe.schedule.kind=sine", "recipe.schedule.kind: must be 'linear', 'cosine', 'wsd' or 'constant'"),
+        ("data.validation={unit: {kind: python}}", "validation: 'unit' cannot name a set"),
         ("data=3", "data: must be a mapping of keys, got 3"),
         ("name=../escape", "name: string should match pattern"),
         ("recipe.learning_rate=null", "recipe.learning_rate: must be a mapping of keys, got None"),

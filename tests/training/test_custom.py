@@ -57,13 +57,20 @@ def llama(shape):
         num_hidden_layers=shape.depth, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
         head_dim=shape.head_dim, max_position_embeddings=shape.context, tie_word_embeddings=shape.tied_embeddings))
 
-def gpt2(shape):
+def gpt2(shape, dropout=0.0):
     return GPT2LMHeadModel(GPT2Config(
         vocab_size=shape.vocab_size, n_embd=shape.width, n_inner=shape.mlp_width, n_layer=shape.depth,
-        n_head=shape.heads, n_positions=shape.context, tie_word_embeddings=shape.tied_embeddings))
+        n_head=shape.heads, n_positions=shape.context, tie_word_embeddings=shape.tied_embeddings,
+        embd_pdrop=dropout, resid_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None))
+
+def averaged(shape):
+    model = Mean(shape)
+    model.norm = nn.BatchNorm1d(shape.context)
+    return model
 
 def text(shape): return "a model"
 def broken(shape): raise ValueError("first line\\nsecond")
+def leaves(shape): raise SystemExit(2)
 def short(shape): return nn.Embedding(shape.vocab_size, shape.width)
 def unembedded(shape): return nn.Linear(3, 4)
 number = 3
@@ -164,6 +171,30 @@ def test_identity_covers_name_options_and_source(of_module: Written, tmp_path: P
     json.dumps(first)
 
 
+def test_a_package_s_other_files_are_told_apart_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mine_9` makes `build` known, `model` holds it, and what it computes stands in `layers` and in `beside_9`."""
+    package = tmp_path / "mine_9"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .model import build\n")
+    (package / "model.py").write_text("from . import layers\n\ndef build(shape):\n    import beside_9\n")
+    (package / "layers.py").write_text("WIDTH = 1\n")
+    (package / "unused.py").write_text("")
+    (tmp_path / "beside_9.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    config = ModelConfig(depth=1, heads=1, family="custom", factory="mine_9:build")
+    before = model_identity(config)
+    for file, decides in (
+        (package / "layers.py", True),
+        (package / "unused.py", False),
+        (tmp_path / "beside_9.py", True),
+    ):
+        file.write_text("WIDTH = 2\n")
+        after = model_identity(config)
+        assert (after != before) is decides
+        before = after
+
+
 @pytest.mark.parametrize(
     ("name", "counts", "says"),
     [
@@ -171,6 +202,8 @@ def test_identity_covers_name_options_and_source(of_module: Written, tmp_path: P
         ("number", None, "is a int, where a function is due"),
         ("text", None, "returned a str, where a torch.nn.Module is due"),
         ("broken", None, "failed: ValueError: first line"),
+        ("leaves", None, "failed: SystemExit: 2"),
+        ("averaged", None, "has running averages; use track_running_stats=False or another norm (norm): a resumed"),
         ("short", None, "TypeError"),
         ("unembedded", None, "no nn.Embedding of 200 rows"),
         ("mean", "absent", "model.factory_counts: "),
@@ -185,6 +218,13 @@ def test_what_cannot_be_used_is_refused_in_one_line(
     with pytest.raises(InputError, match=r"^model\.factory[^\n]*$") as refused:
         counts_for(shape_for_width(48, config, 200), config)
     assert says in str(refused.value)
+
+
+def test_dropout_is_refused_whose_draws_a_resumed_run_would_not_repeat(of_module: Written) -> None:
+    """It is transformers' default in GPT-2."""
+    config = of_module("gpt2", factory_options={"dropout": 0.1})
+    with pytest.raises(InputError, match=r"has dropout 0\.1; set it to 0 \(transformer\.drop\): a resumed run would"):
+        counts_for(shape_for_width(48, config, 200), config)
 
 
 def test_logits_of_another_shape_are_refused(of_module: Written, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from isoflop.fitting import InputError
 from isoflop.training.corpus import MAIN
@@ -55,6 +56,23 @@ def test_the_tokenizer_makes_the_corpus_tokens(bench: Bench, tmp_path: Path) -> 
     assert tokenizer.decode(tokens.tolist()) == text
     assert tokenizer("é €")["input_ids"] == list("é €".encode())
     assert tokenizer.eos_token_id == 0
+
+
+def test_a_tokenizer_that_frames_texts_is_written_without_its_frame(text_folder: Path, tmp_path: Path) -> None:
+    """Documents are trained on as they are: a prompt ends with no end of document."""
+    tokenizer = Tokenizer(models.WordLevel({"<s>": 0, "</s>": 1, "<unk>": 2, "a": 3}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    frame = {"single": "<s> $A </s>", "special_tokens": [("<s>", 0), ("</s>", 1)]}
+    tokenizer.post_processor = processors.TemplateProcessing(**frame)
+    tokenizer.enable_truncation(5)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>").save_pretrained(tmp_path / "own")
+    named = {"kind": "hf", "name": str(tmp_path / "own")}
+    bench = Bench(text_folder, tmp_path / "sweep", data__tokenizer=named, grid__budgets=[2e7, 4e7])
+    bench.sweep.write_plan(bench.plan)
+    bench.train()
+    export_run(bench.sweep, bench.cell.run_id, tmp_path / "out")
+    written = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert (written("a" * 8)["input_ids"], written.eos_token_id) == ([3] * 8, 1)
 
 
 def test_what_cannot_be_exported_is_refused_in_one_line(bench: Bench, tmp_path: Path) -> None:

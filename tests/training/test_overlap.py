@@ -117,3 +117,10 @@ def test_long_documents_are_cut_into_blocks_unseen(monkeypatch: pytest.MonkeyPat
     whole = share(validation, [b" ".join(training)])
     monkeypatch.setattr(overlap, "_BLOCK", 700)
     assert share(validation, [b" ".join(training)]) == whole == pytest.approx(1 / 30)
+
+
+def test_case_spaces_and_punctuation_of_no_script_hide_a_copy() -> None:
+    text = "Zwölf Boxkämpfer jagen “Eva” quer über den großen Sylter Deich — für Ökologie, œuvre und Ärger"
+    other = "zwölf boxkämpfer jagen 'eva' quer\u00a0über den GROSSEN sylter deich: FÜR ökologie; Œuvre und ärger!"
+    assert NGrams([text.encode()], 5).share(other.encode()) == 1
+    assert NGrams([text.encode()], 5).share(text.replace("Eva", "Ada").encode()) < 1

@@ -104,6 +104,7 @@ def ids(**changes: Any) -> set[str]:
         {"wandb__mode": "online", "wandb__project": "other"},
         {"name": "renamed"},
         {"data__max_epochs": 3.0, "fit__resamples": 7},
+        {"recipe__schedule": {"cooldown_shape": "sqrt"}},  # of wsd's cooldown, which a linear decay has none of
         {"data__corpus": {"kind": "python"}},  # another way to the same fingerprint
     ],
 )
@@ -155,6 +156,10 @@ def test_a_plan_survives_its_file() -> None:
             r"miss the budget by [-+][\d.]+% \(bound 1%\); lower recipe.batch",
         ),
         ({"grid__budgets": [1e12, 2e13]}, r"needs D = [\d,]+ tokens and the corpus has .*raise data.max_epochs \(1\)"),
+        (
+            {"recipe__schedule": {"kind": "cosine", "horizon_tokens": 10_000}, "grid__widths": [4]},
+            r"horizon_tokens: 10,000: budget 2e\+08 .* goes on to D = 26,\d+, .* rate 0; raise the horizon",
+        ),
         ({"grid__widths": [5]}, "width 5 does not divide into 2 heads"),
         ({"grid__widths": [6]}, "heads of 3, an odd size"),
         ({"grid__budgets": [2e8, 200000010.0]}, "give the same run"),

@@ -146,5 +146,5 @@ def test_a_tuned_recipe_says_where_its_bracket_does_not_vouch_for_it() -> None:
     (note,) = at(1e6, SMALL, bracket=bracket(far)).notes
     assert note.startswith(f"recipe_range: tuned: N = {n_params:.3g}, tuned at")
     (note,) = at(1e6, SMALL, bracket=bracket((n_params, "on edge"), (2 * n_params, "interior"))).notes
-    assert note.startswith("recipe_edge: tuned: the best rate at N =")
+    assert note.startswith("recipe_edge: tuned: no minimum inside the rates and batches tried at N =")
     assert at(1e6, SMALL, bracket=bracket((n_params, "interior"), (2 * n_params, "on edge"))).notes == ()

@@ -75,3 +75,9 @@ def test_a_decay_timed_to_each_runs_end_leaves_nothing_to_share(kind) -> None:
     with pytest.raises(ValidationError, match=r"trunk: .* nothing can be shared"):
         Schedule(kind=kind, trunk=True)
     Schedule(kind=kind, trunk=True, horizon_tokens=1000)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", "wsd"])
+def test_a_warmup_as_long_as_the_run_leaves_it_hot(kind) -> None:
+    assert phase(100, timeline(Schedule(kind=kind), 100, 100, 64)) == "hot"
+    assert phase(100, timeline(Schedule(kind=kind), 100, 99, 64)) == "cooled"

@@ -13,7 +13,9 @@ import pytest
 
 from isoflop.fitting import InputError
 from isoflop.training.config import Data
+from isoflop.training.config.data import HfCorpus
 from isoflop.training.corpus import MAIN, Corpus, prepare_corpus
+from isoflop.training.corpus.datasets import data_set_state
 
 
 def prepared(corpus: dict[str, Any], **more: Any) -> Corpus:
@@ -122,6 +124,19 @@ def test_arrays_of_tokens_are_taken_as_they_are(arrays: Path) -> None:
     info = corpus.info.validation[MAIN]
     assert (info.tokens, info.n_documents, info.text_bytes) == (4000, 40, int((tokens % 7).sum()))
     assert info.overlap == pytest.approx(0.05, abs=0.002)
+
+
+def test_repositories_files_are_those_of_the_hub_and_addresses_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    def state(name: str, *data_files: str) -> Any:
+        return data_set_state(HfCorpus(kind="hf", name=name, revision=commit, data_files=list(data_files)))
+
+    here = str(tmp_path / "*.jsonl")
+    assert state("owner/name", here) == commit
+    assert [file[0] for file in state("json", here)] == [str(tmp_path / "a.jsonl")]
+    assert state("json", here, "https://example.org/b.jsonl") is None
 
 
 def test_bytes_of_arrays_are_unknown_unless_given_and_other_sets_are_scored_too(arrays: Path) -> None:

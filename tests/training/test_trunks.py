@@ -119,7 +119,7 @@ def test_an_added_budget_branches_from_what_is_there(text_folder: Path, tmp_path
     (added,) = bench.sweep.to_do(plan)
     record = train(bench.job(added))
     assert record["begun_at_step"] == bench.plan.cells[-1].trunk_steps
-    bench.sweep.remove_trunks(plan)
+    bench.sweep.remove_trunks()
     assert not list(tmp_path.glob("trunks/*/*.safetensors"))
 
 

@@ -210,7 +210,33 @@ def test_tune_trains_writes_a_recipe_and_a_sweep_takes_it(
     assert any(note.startswith("recipe_range: tuned: N = ") for note in notes[32])
     assert not any(note.startswith("recipe_range") for note in notes[12])
     monkeypatch.chdir(tmp_path)
-    assert load_config(config, ["recipe=tuned.yaml"]).recipe.bracket == sweep.recipe.bracket
+    tuned = load_config(config, ["recipe=tuned.yaml"]).recipe
+    assert tuned.bracket == sweep.recipe.bracket
+    # A config it is put over has none of its own keys left in it.
+    other = {
+        "batch": {"rule": "tokens_power", "coefficient": 0.5},
+        "schedule": {"warmup": 0.3},
+        "optimizer": {"eps": 1e-6},
+    }
+    base = write_config(tmp_path / "base.yaml", small | {"recipe": small["recipe"] | other})
+    over = write_config(tmp_path / "over.yaml", {"extends": base.name, "recipe": "tuned.yaml"})
+    assert load_config(over).recipe == tuned
+
+
+def test_a_tuned_recipe_with_another_rate_or_batch_is_not_vouched_for(tmp_path: Path) -> None:
+    found, folder = trials(tmp_path), SweepFolder(tmp_path / "tune")
+    record(found, folder, lambda cell: 2.0 + math.log(cell.learning_rate / 0.05) ** 2)
+    results, _ = measure(found, folder)
+    while extend(found, results):
+        record(found, folder, lambda cell: 2.0 + math.log(cell.learning_rate / 0.05) ** 2)
+        results, _ = measure(found, folder)
+    recipe = tuned_recipe(results, found.config.recipe, rate_law(results, found.config.recipe).rule, None, "tune")
+    tuned = parse_config(found.config.model_dump() | {"recipe": recipe.model_dump()}, "t").model_dump()
+    assert [cell.notes for cell in make_plan(parse_config(tuned, "t"), CORPUS).cells] == [()] * 6
+    tuned["recipe"]["learning_rate"]["coefficient"] *= 4
+    tuned["recipe"]["batch"]["coefficient"] = 0.5
+    said = {note for cell in make_plan(parse_config(tuned, "t"), CORPUS).cells for note in cell.notes}
+    assert said == {f"recipe_range: tuned: {key} is not the rule that was tuned" for key in ("learning_rate", "batch")}
 
 
 @pytest.mark.parametrize(
@@ -221,6 +247,7 @@ def test_tune_trains_writes_a_recipe_and_a_sweep_takes_it(
         (["--step", "1"], "--step 1: must be above 1"),
         (["--sizes", "6"], "--sizes 6: the grid has no such size"),
         (["--batches", "9"], "of its 5 sequences a batch is below one"),
+        (["--batches", "3", "--step", "1.05"], "two batches come to the same 5 sequences; take a larger step"),
         (["--set", "recipe.learning_rate={rule: stap_law}"], "there is no 'stap_law'; did you mean 'step_law'?"),
         (["--set", "recipe.learning_rate={rule: constant, value: 0}"], "value: must be greater than 0, got 0"),
         (["--set", "recipe=none.yaml"], "there is no file none.yaml"),

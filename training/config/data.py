@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from .parts import Part, Positive, PositiveInt
 
 MAIN = "validation"  # the name of the validation set that is held out of the training corpus
-_FORMATS = ("arrow", "csv", "json", "parquet", "text", "webdataset", "xml")
+FORMATS = ("arrow", "csv", "json", "parquet", "text", "webdataset", "xml")
 _BYTE_TOKENS = 257  # what a byte-level BPE holds before its first merge: the bytes and the separator
 
 Paths = Annotated[list[str], Field(min_length=1)]
@@ -47,7 +47,7 @@ class HfCorpus(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> HfCorpus:
-        if self.name in _FORMATS and self.data_files is None:
+        if self.name in FORMATS and self.data_files is None:
             raise ValueError(f"data_files: is missing; {self.name} is a format, which does not say where its files are")
         return self
 
@@ -133,11 +133,12 @@ class Data(Part):
     @model_validator(mode="after")
     def _consistent(self) -> Data:
         for name, held_out in self.validation.items():
-            # A record has loss_NAME beside loss and loss_se.
-            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in (MAIN, "se") or name.startswith("se_"):
+            # A record has loss_NAME beside loss and loss_se; readers take loss_unit for the unit of the losses.
+            taken = name in (MAIN, "se", "unit") or name.startswith("se_")
+            if taken or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
                 raise ValueError(
                     f"validation: {name!r} cannot name a set; use a letter, then letters, digits and _, "
-                    f"but neither {MAIN!r}, 'se' nor 'se_...'"
+                    f"but neither {MAIN!r}, 'se', 'se_...' nor 'unit'"
                 )
             if isinstance(held_out, TokensSet) != isinstance(self.corpus, TokensCorpus):
                 raise ValueError(

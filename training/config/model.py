@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Tag, model_validator
 
 from .parts import Part, Positive, PositiveInt
 
-ModulePath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]  # my_package.module:name
+
+def _module_path(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", text):
+        raise ValueError(f"must name a module and its function, as my_package.module:build does, got {text!r}")
+    return text
+
+
+ModulePath = Annotated[str, AfterValidator(_module_path)]
 
 
 class Initialisation(Part):

@@ -26,9 +26,11 @@ class BracketedSize(Part):
 
 
 class Bracket(Part):
-    """Where a tuned recipe comes from; a sweep whose sizes lie outside says so in its fit."""
+    """Where a tuned recipe comes from; a sweep whose sizes lie outside, or that has other rules, says so."""
 
     command: str
+    learning_rate: Rate | None = None  # the rules it vouches for
+    batch: Batch | None = None
     sizes: Annotated[list[BracketedSize], Field(min_length=1)]
 
 

@@ -146,10 +146,10 @@ def _overlaps(folder: Path, names: list[str], n: int, processes: int) -> dict[st
     sets = []
     for name in names:
         tokens = np.load(folder / name / "tokens.npy", mmap_mode="r")
-        sets.append(NGrams((_words(tokens, start, n) for start in range(0, len(tokens), _PIECE)), n))
+        sets.append(NGrams((_words(tokens, start, n) for start in range(0, _n_grams(len(tokens), n), _PIECE)), n))
     overlaps = [Overlap(grams) for grams in sets]
     processes = processes if length > _CHUNK else 1
-    starts = range(0, length, _CHUNK)
+    starts = range(0, _n_grams(length, n), _CHUNK)
     with stage("comparing with validation", len(starts)) as done:
         for seen in in_processes(_seen, (folder / "train.npy", sets, n), starts, processes, folder.parent):
             for overlap, mine in zip(overlaps, seen, strict=True):
@@ -162,10 +162,15 @@ def _seen(shared: tuple[Path, list[NGrams], int], start: int) -> list[NDArray[np
     path, sets, n = shared
     tokens = np.load(path, mmap_mode="r")
     overlaps = [Overlap(grams) for grams in sets]
-    for piece in range(start, min(start + _CHUNK, len(tokens)), _PIECE):
+    for piece in range(start, min(start + _CHUNK, _n_grams(len(tokens), n)), _PIECE):
         for overlap in overlaps:
             overlap.add([_words(tokens, piece, n)])
     return [overlap.seen for overlap in overlaps]
+
+
+def _n_grams(length: int, n: int) -> int:
+    """What is shorter than n tokens is one n-gram, as in text."""
+    return max(1, length - n + 1)
 
 
 def _words(tokens: NDArray, start: int, n: int) -> bytes:

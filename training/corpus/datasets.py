@@ -9,11 +9,12 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...fitting.errors import InputError
-from ..config.data import HfCorpus
+from ..config.data import FORMATS, HfCorpus
 from .states import file_states, hub_commit
 
 if TYPE_CHECKING:
@@ -24,13 +25,14 @@ _ROWS = 1000  # decoded at a time
 
 def data_set_texts(corpus: HfCorpus, key: str) -> Iterator[bytes]:
     """The texts of `corpus`; `key` is its place in the config. Raises InputError as `documents` does."""
-    named = Path(corpus.name).expanduser()
+    folder = Path(corpus.name).expanduser()
+    given = _data_files(corpus)
     arguments = {
-        "path": str(named) if named.is_dir() else corpus.name,
+        "path": str(folder) if folder.is_dir() else corpus.name,
         "name": corpus.config,
         "split": corpus.split,
         "revision": corpus.revision,
-        "data_files": corpus.data_files,
+        "data_files": given or None,
         "streaming": corpus.streaming,
     }
     left = corpus.max_documents
@@ -52,13 +54,19 @@ def table_texts(path: Path, form: str, column: str, key: str) -> Iterator[bytes]
 def data_set_state(corpus: HfCorpus) -> Any:
     """Files' sizes and times on this machine, else the commit on the Hub; None where neither is known."""
     folder = Path(corpus.name).expanduser()
-    given = [corpus.data_files] if isinstance(corpus.data_files, str) else corpus.data_files or []
     if folder.is_dir():
         return file_states(path for path in folder.rglob("*") if path.is_file())
-    if not given:
+    if corpus.name not in FORMATS:  # data_files are then of the repository
         return hub_commit(corpus.name, corpus.revision, "dataset")
-    found = [Path(name) for pattern in given for name in glob.glob(str(Path(pattern).expanduser()), recursive=True)]
-    return file_states(path for path in found if path.is_file()) or None
+    found = [glob.glob(pattern, recursive=True) for pattern in _data_files(corpus)]
+    if not all(found):  # an address
+        return None
+    return file_states(path for path in map(Path, chain(*found)) if path.is_file())
+
+
+def _data_files(corpus: HfCorpus) -> list[str]:
+    given = [corpus.data_files] if isinstance(corpus.data_files, str) else corpus.data_files or []
+    return [os.path.expanduser(pattern) for pattern in given]
 
 
 def _batches(arguments: dict[str, Any], column: str, key: str, where: str) -> Iterator[list[bytes]]:

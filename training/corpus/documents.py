@@ -17,7 +17,7 @@ from .states import file_states
 TextCorpus = PythonCorpus | FilesCorpus | HfCorpus
 
 _INSTALLED = ("site-packages", "dist-packages")
-_TABLES = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+_TABLES = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
 
 
 def documents(corpus: TextCorpus, key: str) -> Iterator[bytes]:
@@ -33,7 +33,7 @@ def documents(corpus: TextCorpus, key: str) -> Iterator[bytes]:
             yield path.read_bytes()
     else:
         for path in _matched(corpus, key):
-            table = _TABLES.get(Path(path.name.removesuffix(".gz")).suffix)
+            table = _TABLES.get(Path(path.name.lower().removesuffix(".gz")).suffix)
             yield from table_texts(path, table, corpus.text_column, key) if table else [_text(path)]
 
 
@@ -45,13 +45,21 @@ def source_state(corpus: TextCorpus, key: str) -> Any:
 
 
 def matching_files(patterns: Iterable[str], key: str) -> Iterator[Path]:
-    """The files of each pattern in alphabetical order. Raises InputError for one that matches none."""
+    """The files of each pattern in alphabetical order, each once whatever patterns and links lead to it.
+
+    Raises InputError for a pattern that matches none.
+    """
+    seen: set[str] = set()
     for pattern in patterns:
         names = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
         files = [Path(name) for name in names if Path(name).is_file()]
         if not files:
             raise InputError(f"{key}: no file matches {pattern!r}")
-        yield from files
+        for path in files:
+            real = os.path.realpath(path)
+            if real not in seen:
+                seen.add(real)
+                yield path
 
 
 def _matched(corpus: FilesCorpus, key: str) -> Iterator[Path]:

@@ -1,12 +1,14 @@
 """How much of a validation set the training text holds too, by hashed n-grams of words: the leak check.
 
-A word is a run of letters, digits and underscores, in any case; a letter of a script without spaces (its UTF-8 begins
-at 0xE3: Chinese, Japanese, Korean) is a word of its own. GPT-3 (Brown 2020, arXiv:2005.14165, appendix C) looked for
-n-grams of 8 to 13 such words. A document shorter than n words is one n-gram.
+A word is a run of letters, digits and underscores; a letter of a script without spaces (its UTF-8 begins at 0xE3 or
+above: Chinese, Japanese, Korean) is a word of its own. Case, spaces and punctuation do not count, in any script.
+GPT-3 (Brown 2020, arXiv:2005.14165, appendix C) looked for n-grams of 8 to 13 such words. A document shorter than n
+words is one n-gram.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +20,7 @@ N_WORDS = 13
 _BLOCK = 1 << 17  # bytes hashed at once: what is made of them stays in a core's cache
 _OWN_WORD = 0xE3
 _SPACES = (b" ", b"\n", b",")  # a word of over a block without one is cut
+_NO_WORD = re.compile(r"\W+")
 _BASE = 0x9E3779B97F4A7C15
 
 
@@ -143,7 +146,7 @@ def _blocks(documents: Iterable[bytes]) -> Iterator[tuple[bytes, NDArray[np.int6
     owners: list[int] = []
     size = 0
     for owner, document in enumerate(documents):
-        for piece in _pieces(document):
+        for piece in _pieces(_plain(document)):
             pieces.append(piece)
             owners.append(owner)
             size += len(piece) + 1
@@ -152,6 +155,13 @@ def _blocks(documents: Iterable[bytes]) -> Iterator[tuple[bytes, NDArray[np.int6
                 pieces, owners, size = [], [], 0
     if pieces:
         yield _joined(pieces, owners)
+
+
+def _plain(document: bytes) -> bytes:
+    """A document whose case and punctuation the table of bytes can tell: beyond ASCII they span several bytes."""
+    if document.isascii():
+        return document
+    return _NO_WORD.sub(" ", document.decode(errors="replace").casefold()).encode()
 
 
 def _joined(pieces: list[bytes], owners: list[int]) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:

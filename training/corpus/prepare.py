@@ -21,7 +21,7 @@ from .tokenizing import AnyTokenizer, Bytes, load_hf, train_bpe
 from .writing import write_tokens
 
 # Raise it when the same documents would now become other tokens, or another overlap.
-PREPARATION_VERSION = 1
+PREPARATION_VERSION = 2
 _WORTH_PROCESSES = 1 << 26  # bytes of text from which starting processes pays
 
 
@@ -74,7 +74,7 @@ def _prepare_text(data: Data, folder: Path, processes: int | None) -> str:
     tokenizer = _given_tokenizer(data)
     spools: dict[str, Spooled] = {}
     for name, (key, source) in zip((MAIN, *data.validation), _sources(data).items(), strict=True):
-        spools[name] = spool(counted(f"reading {key}", documents(source, key)), folder / name)
+        spools[name] = spool(counted(f"reading {key}", documents(source, key)), folder / f"read-{name}")
     if processes is None:
         processes = usable_cores() if sum(one.size for one in spools.values()) > _WORTH_PROCESSES else 1
     split = split_documents(spools, data.validation_fraction)

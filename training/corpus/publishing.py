@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,22 +17,38 @@ from pathlib import Path
 from typing import Any
 
 from ...fitting.cache import cache_folder
+from ...fitting.errors import InputError
 from ...fitting.jsonio import to_strict, write_json_atomic
 from .store import CorpusInfo, is_prepared
 
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """A folder of the cache to prepare a corpus in, removed at the end; by the next one if this process is killed."""
+    """A folder of the cache to prepare a corpus in, removed at the end; by the next one if this process is killed.
+
+    Raises InputError where the cache cannot be written; a full disk is an OSError that names the folder.
+    """
     parent = cache_folder() / "preparing"
-    parent.mkdir(parents=True, exist_ok=True)
-    _clear(parent)
     folder = parent / secrets.token_hex(8)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _clear(parent)
+        folder.with_suffix(".lock").touch()
+    except OSError as error:
+        raise InputError(
+            f"{parent}: cannot be written: {error.strerror}; set ISOFLOP_CACHE to a folder that can"
+        ) from None
     with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder.mkdir()
         try:
             yield folder
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # What cannot be written any more says no name.
+            remedy = "corpora are prepared there; make room, or set ISOFLOP_CACHE to a folder elsewhere"
+            raise OSError(error.errno, f"{error.strerror} ({remedy})", str(parent)) from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             Path(lock.name).unlink(missing_ok=True)
@@ -56,7 +73,7 @@ def digest(obj: Any) -> str:
 
 def recall(key: str) -> str | None:
     """The fingerprint that was remembered under `key`, of a corpus that is still there."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError, ValueError):
         fingerprint = json.loads((cache_folder() / "seen" / f"{key}.json").read_text())["fingerprint"]
         return fingerprint if is_prepared(fingerprint) else None
     return None

@@ -74,7 +74,7 @@ class Corpus:
 
 
 def open_corpus(fingerprint: str) -> Corpus:
-    """The prepared corpus of that fingerprint. Raises InputError if the cache does not hold it."""
+    """The prepared corpus of that fingerprint. Raises InputError if the cache does not hold it whole."""
     folder = cache_folder() / fingerprint
     try:
         info = CorpusInfo.from_json(json.loads((folder / "info.json").read_text()))
@@ -85,11 +85,20 @@ def open_corpus(fingerprint: str) -> Corpus:
         return Corpus(info, _mapped(folder / "train"), sets)
     except FileNotFoundError:
         raise InputError(f"{folder}: no prepared corpus there; run scripts/sweep.py to prepare it") from None
+    # Cleaned away in part, cut short, or of a version that said other things in info.json.
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}: is no whole corpus of this version ({error}); run scripts/sweep.py to prepare it again"
+        ) from None
 
 
 def is_prepared(fingerprint: str) -> bool:
     """Whether the cache holds that corpus, whole."""
-    return (cache_folder() / fingerprint / "info.json").is_file()
+    try:
+        open_corpus(fingerprint)
+    except InputError:
+        return False
+    return True
 
 
 def token_type(vocab_size: int) -> np.dtype:

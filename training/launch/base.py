@@ -48,6 +48,11 @@ def record_failure(sweep: SweepFolder, cell: RunPlan, config: SweepConfig, reaso
     return record
 
 
+def trunk_unfinished(cell: RunPlan) -> str:
+    """Why the cells that go on from the trunk of `cell`, which ran out of time, are not trained either."""
+    return f"waits for the trunk that {cell.run_id} has not trained yet"
+
+
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
     """Inside the block, Ctrl-C and SIGTERM do not raise: they make the function it yields say True."""

@@ -10,7 +10,7 @@ from ...fitting.errors import InputError
 from ..corpus import open_corpus
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
-from .base import ATTEMPTS, Listener, Outcome, record_failure, stop_requests
+from .base import ATTEMPTS, Listener, Outcome, record_failure, stop_requests, trunk_unfinished
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -54,13 +54,23 @@ def _run(
             job = Job(cell, plan.config, corpus, sweep, accelerator)
             return train(job, Hooks(lambda step: listener.step(cell, step), should_stop))
 
+    paused: list[RunPlan] = []
+
+    def pause(cell: RunPlan, reason: str) -> None:
+        paused.append(cell)
+        outcome.paused[cell.run_id] = reason
+        listener.trouble(cell, reason)
+
     for cell in cells:
+        before = next((other for other in paused if sweep.awaits(cell, [other])), None)
+        if before is not None:
+            pause(cell, trunk_unfinished(before))
+            continue
         for tried in range(1, ATTEMPTS + 1):
             try:
                 record = attempt(cell)
             except OutOfTime as limit:
-                outcome.paused[cell.run_id] = str(limit)
-                listener.trouble(cell, str(limit))
+                pause(cell, str(limit))
                 break
             except Interrupted:
                 raise KeyboardInterrupt from None
@@ -76,11 +86,13 @@ def _run(
                 if tried < ATTEMPTS and not hopeless:
                     continue
                 record = record_failure(sweep, cell, plan.config, reason)
-            if record is not None:
-                listener.ended(cell, record)
-            if record is not None and record["status"] == "failed":
+            if record is None:
+                listener.trouble(cell, "another process is at it")
+                break
+            listener.ended(cell, record)
+            if record["status"] == "failed":
                 outcome.failed[cell.run_id] = record["reason"]
-            elif record is not None:
+            else:
                 outcome.trained.append(cell.run_id)
             break
     return outcome

@@ -21,10 +21,11 @@ from typing import IO, Any
 
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
-from .base import ATTEMPTS, Listener, Outcome, record_failure
+from .base import ATTEMPTS, Listener, Outcome, record_failure, trunk_unfinished
 from .devices import visible_gpus, worker_count, worker_environment
 
 STOP_SECONDS = 2.0  # for workers to checkpoint after Ctrl-C, before they are killed
+STAYS = ("ended", "busy", "paused")  # after these a worker is there for another cell; after others it leaves
 BUSY_SECONDS = 2.0  # between looks at a cell that another process holds
 
 
@@ -43,6 +44,7 @@ class Slot:
     ready: bool = False
     cell: RunPlan | None = None
     heard: bytes = b""  # the beginning of an event whose end has not come yet
+    leaving: bool = False  # its cell failed: it will be replaced
 
     @property
     def orders(self) -> IO[bytes]:
@@ -140,6 +142,7 @@ class LocalLauncher:
                 self.listener.step(cell, event["step"])
             elif cell is not None:
                 slot.cell = None
+                slot.leaving = kind not in STAYS
                 self.conclude(cell, kind, event.get("reason", ""))
 
     def conclude(self, cell: RunPlan, kind: str, reason: str) -> None:
@@ -153,12 +156,19 @@ class LocalLauncher:
             self.outcome.halted = self.outcome.halted or f"{cell.run_id}: {reason}"
             self.listener.trouble(cell, reason)
         elif kind == "paused":
-            self.outcome.paused[cell.run_id] = reason
-            self.listener.trouble(cell, reason)
+            self.pause(cell, reason)
+            for branch in [other for other in self.queue if self.sweep.awaits(other, [cell])]:
+                self.queue.remove(branch)
+                self.pause(branch, trunk_unfinished(cell))
         elif kind == "failed":
             self.give_up(cell, reason)
         else:
             self.retry(cell, reason)
+
+    def pause(self, cell: RunPlan, reason: str) -> None:
+        """Leave the cell to the next launch."""
+        self.outcome.paused[cell.run_id] = reason
+        self.listener.trouble(cell, reason)
 
     def retry(self, cell: RunPlan, reason: str) -> None:
         """Try once more, or give up."""
@@ -202,7 +212,7 @@ class LocalLauncher:
         while self.held_elsewhere and self.held_elsewhere[0][0] <= time.monotonic():
             self.queue.append(self.held_elsewhere.popleft()[1])
         for slot in self.slots:
-            if not slot.ready or slot.cell is not None:
+            if not slot.ready or slot.leaving or slot.cell is not None:
                 continue
             if self.work_left() and self.queue:
                 if (cell := self.next_ready()) is not None:
@@ -212,13 +222,10 @@ class LocalLauncher:
                 slot.orders.close()
 
     def next_ready(self) -> RunPlan | None:
-        """The first cell whose trunk is trained as far as an earlier cell is to train it, or by nobody."""
+        """The first cell that waits for no other's part of its trunk."""
         coming = [slot.cell for slot in self.slots if slot.cell] + [cell for _, cell in self.held_elsewhere]
         for cell in self.queue:
-            begun = not cell.shared_steps or self.sweep.trunk_path(str(cell.trunk), cell.shared_steps).is_file()
-            if begun or not any(
-                other.trunk == cell.trunk and other.trunk_steps <= cell.shared_steps for other in coming
-            ):
+            if not self.sweep.awaits(cell, coming):
                 return cell
             coming.append(cell)
         return None

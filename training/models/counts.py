@@ -25,9 +25,12 @@ def counts_for(shape: ModelShape, model: ModelConfig) -> ModelCounts:
 def model_identity(model: ModelConfig) -> dict[str, Any]:
     """What decides a model's function and first weights beside its shape and the seed, as plain values.
 
-    Of a factory that is its name, its options and the file that holds it. Raises InputError where that is not found.
+    Of a factory that is its name, its options and its source, `factory.source_hash`.
+
+    Raises:
+        InputError: a factory that is not found.
     """
     identity: dict[str, Any] = {"rope_theta": model.rope_base, "initialisation": model.initialisation.model_dump()}
     if model.factory is not None:
-        identity["factory"] = [model.factory, model.factory_options, factory.source_hash(model.factory)]
+        identity["factory"] = [model.factory, model.factory_options or {}, factory.source_hash(model.factory)]
     return identity

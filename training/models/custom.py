@@ -26,12 +26,31 @@ _REMEDY = (
 
 
 def made_by_factory(shape: ModelShape, model: ModelConfig) -> nn.Module:
-    """What `model.factory` builds for `shape`, as it is. Raises InputError where that is no torch module."""
+    """What `model.factory` builds for `shape`, as it is.
+
+    Raises:
+        InputError: that is no torch module, or one of which a resumed run would differ.
+    """
     named = model.factory or ""
     built = factory.called(factory.load(named, "factory"), "factory", named, shape, **(model.factory_options or {}))
     if not isinstance(built, nn.Module):
         raise InputError(f"model.factory: {named} returned a {type(built).__name__}, where a torch.nn.Module is due")
+    for name, module in built.named_modules():
+        why = _not_resumable(module)
+        if why:
+            raise InputError(f"model.factory: the model of {named} has {why} ({name}): a resumed run would differ")
     return built
+
+
+def _not_resumable(module: nn.Module) -> str:
+    """What of `module` a checkpoint, which holds parameters and no generator's state, does not bring back."""
+    if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+        return f"dropout {module.p:g}; set it to 0"
+    if isinstance(module, nn.MultiheadAttention) and module.dropout > 0:
+        return f"dropout {module.dropout:g}; set it to 0"
+    if isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats:
+        return "running averages; use track_running_stats=False or another norm"
+    return ""
 
 
 def custom_counts(shape: ModelShape, model: ModelConfig) -> ModelCounts:

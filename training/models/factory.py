@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from ...fitting.errors import InputError
+from .sources import source_files
 
 
 def load(named: str, key: str) -> Callable[..., Any]:
@@ -27,22 +29,24 @@ def load(named: str, key: str) -> Callable[..., Any]:
 
 
 def source_hash(named: str) -> str:
-    """A hash of the file that holds the function: what it imports from others is not in it."""
+    """A hash of the named module's file and of those of its package or folder that it imports, in turn."""
     module = _imported(named.partition(":")[0], "factory", named)
     if module.__file__ is None:
         raise InputError(f"model.factory: {named}: is no file; name a module that is one")
-    return hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()
+    files = source_files(module.__name__, Path(module.__file__))
+    hashes = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
 def called(function: Callable[..., Any], key: str, named: str, *args: Any, **options: Any) -> Any:
     """What the user's function returns; whatever it raises, in one line (`--debug` shows where)."""
     try:
         return function(*args, **options)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"model.{key}: {named} failed: {one_line(error)}") from error
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """An exception's kind and first line."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
@@ -54,7 +58,7 @@ def _imported(module_name: str, key: str, named: str) -> ModuleType:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that parses the command line when it is imported
         raise InputError(
             f"model.{key}: {named}: {module_name} cannot be imported, from {here} or what is installed: "
             f"{one_line(error)}"

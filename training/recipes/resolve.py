@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ...fitting.errors import InputError
 from ...fitting.schema import RECIPE_EDGE, RECIPE_RANGE
 from ..config import Recipe
-from ..config.recipe import Bracket
 from ..config.rules import (
     ConstantBatch,
     ConstantRate,
@@ -58,7 +57,7 @@ def hyperparameters(recipe: Recipe, case: Case, batch_tokens: int, steps: int) -
         beta2=BETA2S[rule.rule].value(case, batch_tokens) if isinstance(rule, PublishedBeta2) else rule,
         weight_decay=_weight_decay(recipe, case, rate, steps),
         warmup_steps=min(steps, _warmup_steps(recipe, case, batch_tokens, steps)),
-        notes=(*_range_notes(recipe, case, batch_tokens), *_bracket_notes(recipe.bracket, case)),
+        notes=(*_range_notes(recipe, case, batch_tokens), *_bracket_notes(recipe, case)),
     )
 
 
@@ -131,10 +130,14 @@ def _range_notes(recipe: Recipe, case: Case, batch_tokens: int) -> Iterator[str]
                 yield f"{RECIPE_RANGE}: {key} {rule.rule}: {found}"
 
 
-def _bracket_notes(bracket: Bracket | None, case: Case) -> Iterator[str]:
+def _bracket_notes(recipe: Recipe, case: Case) -> Iterator[str]:
     """What a tuned recipe's bracket does not vouch for."""
+    bracket = recipe.bracket
     if bracket is None:
         return
+    for key in ("learning_rate", "batch"):
+        if getattr(bracket, key) not in (None, getattr(recipe, key)):
+            yield f"{RECIPE_RANGE}: tuned: {key} is not the rule that was tuned"
     n_params = case.counts.params.n_params
     sizes = [size.n_params for size in bracket.sizes]
     if not min(sizes) / BRACKET_REACH <= n_params <= max(sizes) * BRACKET_REACH:
@@ -142,6 +145,6 @@ def _bracket_notes(bracket: Bracket | None, case: Case) -> Iterator[str]:
     nearest = min(bracket.sizes, key=lambda size: max(size.n_params / n_params, n_params / size.n_params))
     if nearest.verdict != "interior":
         yield (
-            f"{RECIPE_EDGE}: tuned: the best rate at N = {nearest.n_params:.3g} was the last one tried on its side "
-            f"({nearest.learning_rate:.3g})"
+            f"{RECIPE_EDGE}: tuned: no minimum inside the rates and batches tried at N = {nearest.n_params:.3g} "
+            f"(best rate {nearest.learning_rate:.3g})"
         )

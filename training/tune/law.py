@@ -133,8 +133,10 @@ def tuned_recipe(
         )
         for result in results
     ]
-    changes = {"learning_rate": rate, "bracket": Bracket(command=command, sizes=sizes)}
-    return recipe.model_copy(update=changes | ({} if batch is None else {"batch": batch}))
+    batch = batch or recipe.batch
+    bracket = Bracket(command=command, learning_rate=rate, batch=batch, sizes=sizes)
+    changes = {"learning_rate": rate, "batch": batch, "bracket": bracket}
+    return recipe.model_copy(update=changes)
 
 
 def _remarks(results: Sequence[SizeResult]) -> tuple[str, ...]:
@@ -145,7 +147,9 @@ def _remarks(results: Sequence[SizeResult]) -> tuple[str, ...]:
         remarks.append("two sizes determine both numbers of the law: nothing checks it; give three or more")
     edges = [str(result.spot.cell.shape.width) for result in results if result.verdict != "interior"]
     if edges:
-        remarks.append(f"on edge at width {', '.join(edges)}: the best rate tried stands in for the optimum there")
+        remarks.append(
+            f"on edge at width {', '.join(edges)}: the best rate or batch tried stands in for the optimum there"
+        )
     return tuple(remarks)
 
 

@@ -92,7 +92,7 @@ class Trials:
         """Try the batch that is the sweep's own x step^`batch_power`, at these rates.
 
         Raises:
-            InputError: the batch is below one sequence, or too large for the run.
+            InputError: the batch is below one sequence, the same as another's, or too large for the run.
         """
         context = spot.cell.shape.context
         sequences = round(spot.cell.batch_sequences * self.step**batch_power)
@@ -102,6 +102,11 @@ class Trials:
                 f"{spot.cell.batch_sequences} sequences a batch is below one; try fewer batches"
             )
         tokens = sequences * context
+        if any(arm.spot is spot and arm.batch_tokens == tokens for arm in self.arms):
+            raise InputError(
+                f"--step {self.step:g}: at width {spot.cell.shape.width} two batches come to the same {sequences} "
+                f"sequences; take a larger step or a larger recipe.batch"
+            )
         at_rule = self._cell(spot, tokens, None, spot.cell.seed)
         self.arms.append(Arm(spot, batch_power, tokens, at_rule.learning_rate, sorted(rate_powers)))
 

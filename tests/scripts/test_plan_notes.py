@@ -1,0 +1,48 @@
+"""What `plan` says beside its table: where the recipe is not vouched for, and what the corpus leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SMOKE = Path(__file__).resolve().parents[2] / "configs" / "smoke.yaml"
+
+
+def notes(out: str) -> list[str]:
+    return [line for line in out.splitlines() if line.startswith("Note: ")]
+
+
+def test_plan_groups_the_notes_on_the_recipe(command: Callable[..., Any]) -> None:
+    assert notes(command("plan", SMOKE).out) == []
+    done = command("plan", SMOKE, "--set", "recipe.learning_rate={rule: step_law, multiplier: .01}")
+    (note,) = notes(done.out)
+    n_cells = done.out.split(" cells")[0].split()[-1]
+    assert note.startswith(f"Note: {n_cells} of {n_cells} cells: recipe_range: learning_rate step_law: N non-embedding")
+
+
+def test_plan_says_which_cells_end_before_their_rate_has_decayed(command: Callable[..., Any]) -> None:
+    warmup = "recipe.schedule.warmup={rule: params, factor: 3}"
+    (note,) = notes(command("plan", SMOKE, "--set", warmup).out)
+    assert "end before their rate has decayed (phase hot)" in note
+
+
+def test_plan_shows_what_training_holds_of_each_validation_set(command: Callable[..., Any], tmp_path: Path) -> None:
+    leaked, own = ("".join(f"{word}{i} " for i in range(400)) for word in "ab")
+    (tmp_path / "other.txt").write_text(own + leaked)
+    for i in range(20):
+        (tmp_path / f"train{i}.txt").write_text("".join(f"t{i}w{k} " for k in range(3000)))
+    (tmp_path / "train20.txt").write_text(leaked)
+    sets = [
+        f"data.corpus={{kind: files, paths: ['{tmp_path}/train*.txt']}}",
+        f"data.validation={{other: {{kind: files, paths: ['{tmp_path}/other.txt']}}}}",
+        "data.near_duplicates.action=report",
+        "data.validation_fraction=.2",
+        "data.max_epochs=1000.0",
+    ]
+    done = command("plan", SMOKE, *(word for each in sets for word in ("--set", each)))
+    assert done.status == 0, done.err
+    shown = {line.split(":")[0].strip(): line for line in done.out.splitlines() if "n-grams of 13 words" in line}
+    assert shown["validation"].endswith(": 0.0%")
+    assert 45 < float(shown["other"].rsplit(" ", 1)[1].rstrip("%")) < 52
+    assert "1 near duplicates of validation documents are kept in training." in done.out
