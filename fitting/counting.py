@@ -223,8 +223,3 @@ def counts_of(shape: ModelShape, params: ParamCounts | None = None) -> ModelCoun
     """The counts of `shape` under every convention; `params` are the model's own where the shape's are not."""
     params = params or count_params(shape)
     return ModelCounts(params, {name: per_token(shape, params) for name, per_token in FLOP_CONVENTIONS.items()})
-
-
-def all_counts(shape: ModelShape, tokens: int) -> dict[str, Any]:
-    """`counts_of(shape).of_run(tokens)`."""
-    return counts_of(shape).of_run(tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -75,7 +76,8 @@ def _told(error: Exception) -> tuple[str, int]:
 
 
 def _say(message: str, status: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":  # of several processes of a launch, one tells
+        print(f"error: {message}", file=sys.stderr)
     return status
 
 

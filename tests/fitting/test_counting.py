@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isoflop.fitting import InputError
-from isoflop.fitting.counting import FLOP_CONVENTIONS, ModelShape, all_counts, count_params, flops_per_token
+from isoflop.fitting.counting import FLOP_CONVENTIONS, ModelShape, count_params, counts_of, flops_per_token
 
 SHAPE = ModelShape(
     width=64,
@@ -94,6 +94,6 @@ def test_an_unknown_convention_lists_the_known() -> None:
 
 @given(st.integers(1, 10**12))
 def test_flops_are_proportional_to_tokens(tokens: int) -> None:
-    counts = all_counts(SHAPE, tokens)["flops"]
+    counts = counts_of(SHAPE).of_run(tokens)["flops"]
     assert isinstance(counts, dict)
     assert counts == {name: flops_per_token(SHAPE, name) * tokens for name in FLOP_CONVENTIONS}

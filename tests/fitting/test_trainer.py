@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from isoflop.fitting.counting import ModelShape, all_counts
+from isoflop.fitting.counting import ModelShape, counts_of
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.readers.sources import read_log
@@ -26,7 +26,7 @@ CONFIG = {
     "vocab_size": 300,
     "max_position_embeddings": 128,
 }
-COUNTS = all_counts(SHAPE, 1)
+COUNTS = counts_of(SHAPE).of_run(1)
 WITHOUT_EMBEDDINGS = 300 * 64 + int(str(COUNTS["n_params_non_embedding"]))
 BATCH, STEP_TOKENS = 8, 1024
 
@@ -62,7 +62,7 @@ def test_counts_and_tokens_are_our_own(tmp_path: Path) -> None:
     assert (row["run"], row["tokens"], row["loss"], row["step"]) == ("a", 100 * STEP_TOKENS, pytest.approx(4.1), 100)
     for name in ("n_params", "n_params_non_embedding", "n_params_blocks_and_head"):
         assert row[name] == COUNTS[name]
-    counts = all_counts(SHAPE, 100 * STEP_TOKENS)["flops"]
+    counts = counts_of(SHAPE).of_run(100 * STEP_TOKENS)["flops"]
     assert isinstance(counts, dict)
     assert {name: row[f"flops_{name}"] for name in counts} == pytest.approx(counts)
     assert any("tokens = total_flos / 6 N" in note for note in table.notes)

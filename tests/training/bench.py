@@ -19,6 +19,20 @@ from isoflop.training.state import Job
 from .helpers import tiny
 
 
+class Ear:
+    """Hears what an executor tells."""
+
+    def __init__(self) -> None:
+        self.troubles: list[str] = []
+
+    def step(self, cell: RunPlan, step: int) -> None: ...
+
+    def ended(self, cell: RunPlan, record: dict[str, Any]) -> None: ...
+
+    def trouble(self, cell: RunPlan, reason: str) -> None:
+        self.troubles.append(reason)
+
+
 class Bench:
     """A planned cell with what it takes to train it, in a folder of its own."""
 

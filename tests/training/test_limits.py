@@ -16,7 +16,7 @@ from isoflop.training.loop import Hooks, Interrupted, OutOfTime, train
 from isoflop.training.models.build import build_model
 from isoflop.training.state import Run
 
-from .bench import Bench, measured
+from .bench import Bench, Ear, measured
 
 
 def diverging(text: Path, folder: Path) -> Bench:
@@ -70,19 +70,10 @@ def test_a_sweep_says_which_cells_ran_out_of_time(text_folder: Path, tmp_path: P
     from isoflop.training.launch import run_inline
 
     bench = Bench(text_folder, tmp_path, execution__max_seconds=1e-9)
-    heard: list[str] = []
-
-    class Ear:
-        def step(self, *_: object) -> None: ...
-
-        def ended(self, *_: object) -> None: ...
-
-        def trouble(self, cell: object, reason: str) -> None:
-            heard.append(reason)
-
-    outcome = run_inline(bench.plan, bench.sweep, bench.plan.cells, Ear())
+    ear = Ear()
+    outcome = run_inline(bench.plan, bench.sweep, bench.plan.cells, ear)
     assert set(outcome.paused) == {cell.run_id for cell in bench.plan.cells}
-    assert len(heard) == len(bench.plan.cells)
+    assert len(ear.troubles) == len(bench.plan.cells)
     assert len(bench.sweep.to_do(bench.plan)) == len(bench.plan.cells)
 
 

@@ -13,7 +13,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from isoflop.fitting import Options, analyse
-from isoflop.fitting.counting import ModelShape, all_counts
+from isoflop.fitting.counting import ModelShape, counts_of
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.readers.sources import read_log
 
@@ -101,7 +101,7 @@ def test_flops_are_those_of_the_same_shape_of_ours(sweep: tuple[Path, dict[str, 
     rows = {row["run"]: row for row in load_runs(sweep[0]).fitted.to_dict("records")}
     for width in WIDTHS:
         shape = ModelShape(width, 2, 2, 2, width // 2, 3 * width, VOCAB, CONTEXT, width == 16)
-        counts = all_counts(shape, STEPS[0] * STEP_TOKENS)["flops"]
+        counts = counts_of(shape).of_run(STEPS[0] * STEP_TOKENS)["flops"]
         assert isinstance(counts, dict)
         row = rows[f"d{width}-{STEPS[0]}"]
         assert {name: row[f"flops_{name}"] for name in counts} == pytest.approx(counts)

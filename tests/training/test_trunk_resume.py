@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,24 +14,10 @@ from isoflop.training.loop import Hooks, Interrupted, train
 from isoflop.training.plan import RunPlan
 from isoflop.training.state import Run
 
-from .bench import Bench, measured
+from .bench import Bench, Ear, measured
 
 WSD = {"kind": "wsd", "cooldown": 0.2, "trunk": True}
 BUDGETS = {"grid__budgets": [2e8, 4e8, 8e8], "grid__widths": [8], "data__max_epochs": 9.0, "recipe__schedule": WSD}
-
-
-class Ear:
-    """Hears why cells were cut short."""
-
-    def __init__(self) -> None:
-        self.reasons: list[str] = []
-
-    def step(self, *_: Any, **__: Any) -> None: ...
-
-    def ended(self, *_: Any, **__: Any) -> None: ...
-
-    def trouble(self, cell: RunPlan, reason: str) -> None:
-        self.reasons.append(reason)
 
 
 def stopped_after(bench: Bench, cell: RunPlan, steps: int) -> None:
@@ -53,7 +38,7 @@ def test_a_trunk_out_of_time_is_not_begun_again_by_its_branches(text_folder: Pat
     outcome = run_inline(bench.plan, bench.sweep, bench.sweep.to_do(bench.plan), ear)
     assert len(outcome.paused) == 3
     assert [path.parent.name for path in tmp_path.glob("*/checkpoint.safetensors")] == [first.run_id]
-    assert sum(f"waits for the trunk that {first.run_id}" in reason for reason in ear.reasons) == 2
+    assert sum(f"waits for the trunk that {first.run_id}" in reason for reason in ear.troubles) == 2
     # So do worker processes' launches; where the trunk's state is there, a branch waits for nobody.
     for trained, left in ((False, 0), (True, 1)):
         launcher = LocalLauncher(bench.plan, bench.sweep, bench.plan.cells[1:2], Ear())

@@ -14,7 +14,7 @@ from isoflop.training.loop import Hooks, Interrupted, train
 from isoflop.training.planning import make_plan
 from isoflop.training.schedule import rate_at
 
-from .bench import Bench, measured
+from .bench import Bench, Ear, measured
 from .helpers import tiny
 
 WSD = {"kind": "wsd", "cooldown": 0.2, "trunk": True}
@@ -97,7 +97,7 @@ def test_a_horizon_makes_prefixes_of_one_run(text_folder: Path, tmp_path: Path) 
     steps = [row["step"] for row in curve]
     assert steps == sorted(set(steps))
     bench.sweep.write_plan(bench.plan)
-    assert load_runs(str(tmp_path)).frame["phase"].eq("hot").all()
+    assert set(load_runs(str(tmp_path)).frame["phase"]) == {"hot"}
 
 
 def test_a_trunk_that_diverged_is_not_trained_again(text_folder: Path, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_branch_waits_for_its_trunk_and_no_longer(text_folder: Path, tmp_path:
     changes = BUDGETS | {"grid__widths": [4, 8]}
     bench = Bench(text_folder, tmp_path, recipe__schedule=WSD, **changes)
     to_do = bench.sweep.to_do(bench.plan)
-    launcher = LocalLauncher(bench.plan, bench.sweep, to_do, _Nobody())
+    launcher = LocalLauncher(bench.plan, bench.sweep, to_do, Ear())
     order = []
     for index in range(2):
         cell = launcher.next_ready()
@@ -143,11 +143,3 @@ def test_a_branch_waits_for_its_trunk_and_no_longer(text_folder: Path, tmp_path:
     branch = launcher.next_ready()
     assert branch is not None
     assert branch.trunk == order[0].trunk
-
-
-class _Nobody:
-    def step(self, *_: object) -> None: ...
-
-    def ended(self, *_: object) -> None: ...
-
-    def trouble(self, *_: object) -> None: ...

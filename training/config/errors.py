@@ -45,18 +45,31 @@ def first_problem(error: ValidationError, root: type[BaseModel]) -> str:
     text = problem["msg"][0].lower() + problem["msg"][1:]
     for said, plainer in _PLAINER.items():
         text = text.replace(said, plainer)
-    text = re.sub(r"a valid dictionary or .*", "a mapping of keys", text)
+    text = re.sub(r"a valid dictionary or .*", "a mapping of keys", text) + _choices(problem, root)
     return f"{key}: {text}, got {shown}{more}"
 
 
-def _wrong_tag(problem: Any, root: type[BaseModel]) -> str:
-    """What is wrong with the `kind` or `rule` by which a form is chosen, and what there is."""
+def _choices(problem: Any, root: type[BaseModel]) -> str:
+    """What a mapping would have to choose, where something else stands in its place."""
+    if isinstance(problem["input"], dict) or "attributes" not in problem["type"]:
+        return ""
+    name, known = _forms(problem, root)
+    return f" with a {name} ({', '.join(known)})" if known else ""
+
+
+def _forms(problem: Any, root: type[BaseModel]) -> tuple[str, list[str]]:
+    """The key by which a form is chosen at the problem's place, and what it may be."""
     current: Any = root
     for part in problem["loc"]:
         current, _ = _into(current, part)
     models = _models(current)
-    name = next(name for model in models for name in _TAGS if name in model.model_fields)
-    known = list(dict.fromkeys(tag for model in models for tag in _tags(model)))
+    name = next((name for model in models for name in _TAGS if name in model.model_fields), "")
+    return name, list(dict.fromkeys(tag for model in models for tag in _tags(model)))
+
+
+def _wrong_tag(problem: Any, root: type[BaseModel]) -> str:
+    """What is wrong with the `kind` or `rule` by which a form is chosen, and what there is."""
+    name, known = _forms(problem, root)
     if problem["type"] == "union_tag_not_found" or problem["input"].get(name) is None:
         return f"{name}: is missing; choose {', '.join(known)}"
     near = difflib.get_close_matches(str(problem["input"][name]), known, n=1, cutoff=0.5)

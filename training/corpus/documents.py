@@ -54,7 +54,8 @@ def matching_files(patterns: Iterable[str], key: str) -> Iterator[Path]:
         names = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
         files = [Path(name) for name in names if Path(name).is_file()]
         if not files:
-            raise InputError(f"{key}: no file matches {pattern!r}")
+            folder = f"; {pattern!r} is a folder: give {pattern.rstrip('/')}/**/*.txt" if names else ""
+            raise InputError(f"{key}: no file matches {pattern!r}{folder}")
         for path in files:
             real = os.path.realpath(path)
             if real not in seen:

@@ -55,8 +55,9 @@ def split_documents(spools: Mapping[str, Spooled], fraction: float) -> Split:
     for name, chosen in (("training", train), ("validation", held_out)):
         _must_hold(
             chosen,
-            f"data.corpus: no document falls to the {name} side of {n_documents}; "
-            "give more documents or change data.validation_fraction",
+            f"data.corpus: no document falls to the {name} side of {n_documents}"
+            + (f", with {len(elsewhere):,} documents of data.validation left out" if elsewhere else "")
+            + "; give more documents or change data.validation_fraction",
         )
     in_order = {MAIN: held_out} | {name: others[name] for name in spools if name != MAIN}
     return Split(train, in_order, n_documents, main.n_read - n_documents, sides.hexdigest())
