@@ -222,7 +222,7 @@ def _our_words(fit: Mapping[str, Any], params: Exponent | None, tokens: Exponent
         words.append(str(fit["status"]).replace("_", " "))
     if not params.interval:
         words.append("no interval")
-    if tokens and abs(params.value + tokens.value - 1) > _SUM_TOLERANCE:
+    if not words and tokens and abs(params.value + tokens.value - 1) > _SUM_TOLERANCE:
         words.append(f"a + b = {params.value + tokens.value:.2f}")
     return ", ".join(words)
 
