@@ -73,9 +73,10 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [child for child in psutil.Process(process.pid).children(recursive=True) if is_worker(child)]
 
 
-def is_worker(process: psutil.Process) -> bool:
+def is_worker(process: psutil.Process, of: Path = Path("/")) -> bool:
     try:
-        return any("launch.worker" in word for word in process.cmdline())
+        words = process.cmdline()
+        return any("launch.worker" in word for word in words) and any(word.startswith(str(of)) for word in words)
     except psutil.Error:  # it has just ended
         return False
 
@@ -98,10 +99,10 @@ def undisturbed(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def no_process_left() -> Iterator[None]:
+def no_process_left(tmp_path: Path) -> Iterator[None]:
     yield
-    # An orphan is nobody's child any more, so all processes are looked at.
-    wait_for(lambda: not [p for p in psutil.process_iter() if is_worker(p)], 5)
+    # An orphan is nobody's child any more, so all processes are looked at; other sweeps may be at work beside.
+    wait_for(lambda: not [p for p in psutil.process_iter() if is_worker(p, of=tmp_path)], 5)
 
 
 @pytest.mark.slow
