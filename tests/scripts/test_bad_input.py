@@ -156,7 +156,7 @@ def test_every_command_has_help_with_an_example(command: Callable[..., Any], nam
 
 
 def test_unknown_commands_and_missing_arguments(command: Callable[..., Any], tmp_path: Path) -> None:
-    refused(command("fitt"), "no command 'fitt'; there are plan, sweep, run, fit, compare")
+    refused(command("fitt"), "no command 'fitt'; there are plan, tune, sweep, run, export, fit, compare")
     refused(command("plan"), "Missing argument 'CONFIG'")
     refused(command("plan", tmp_path / "no.yaml"), "no.yaml: cannot be read: no such file")
     refused(command("run", tmp_path, "0123456789ab"), "is no sweep folder")
