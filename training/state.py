@@ -18,7 +18,7 @@ from .config import Optimizer, SweepConfig
 from .corpus import MAIN, BatchOrder, Corpus, gather
 from .device import release
 from .evaluate import Evaluation, evaluate, token_losses
-from .fused import FusedLlama, is_supported
+from .kernels.fused import FusedLlama, is_supported
 from .models.build import build_model
 from .plan import RunPlan
 from .records import SweepFolder

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -31,6 +32,12 @@ def imported(path, source=None):
             base = package[: len(package) - node.level + 1] if node.level else []
             name = ".".join([*base, *([node.module] if node.module else [])])
             yield from ((f"{name}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def test_an_installed_isoflop_has_every_package():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent for package in OURS for path in modules(package) if path.name == "__init__.py"}
+    assert set(listed) == {".".join(["isoflop", *folder.relative_to(ROOT).parts]) for folder in folders}
 
 
 @pytest.mark.parametrize("package", OURS)

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from isoflop.fitting.counting import FLOP_CONVENTIONS, ModelShape, count_params, flops_per_token
 from isoflop.training.config import Initialisation, ModelConfig
 from isoflop.training.evaluate import token_losses
-from isoflop.training.fused import FusedLlama
+from isoflop.training.kernels.fused import FusedLlama
 from isoflop.training.models import counts_for
 from isoflop.training.models.build import build_model
 from isoflop.training.shapes import shape_for_width

@@ -13,10 +13,13 @@ class Execution(Part):
     """Where and how cells run. Nothing here changes a loss beyond rounding; nothing here is in a run's id."""
 
     executor: Literal["local", "inline"] = "local"
-    workers: PositiveInt | None = None  # default: one a visible GPU, else cores / threads
+    workers: PositiveInt | None = None  # default: on GPUs workers_per_gpu for each, else cores / threads
+    workers_per_gpu: Literal["auto"] | PositiveInt = "auto"  # processes sharing one; auto: by the cells' size
+    stack: Literal["auto", "off"] | PositiveInt = "auto"  # so many cells of one shape, batch and length trained as one
     threads: PositiveInt = 1  # CPU threads of a worker: rounding, and so the last digits, depend on it
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    kernels: Literal["auto", "transformers"] = "auto"  # auto: on a CPU, steps written out (fused.py)
+    kernels: Literal["auto", "transformers"] = "auto"  # auto: on a CPU, steps written out (kernels/fused.py)
+    compile: Literal["auto", "on", "off"] = "auto"  # torch.compile; auto: where the cell is long enough to pay it back
     micro_batch: PositiveInt | None = None  # sequences a device at a time; default: the whole batch
     deterministic: bool = True
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0  # what a kill may cost

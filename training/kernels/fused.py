@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..fitting.counting import ModelShape
-from .plan import RunPlan
+from ...fitting.counting import ModelShape
+from ..plan import RunPlan
 
 LOGIT_ROWS = 512  # tokens whose logits exist at a time
 
