@@ -22,6 +22,7 @@ class What(StrEnum):
     COVERAGE = "coverage"
     READ = "read"
     SWEEP = "sweep"
+    TRAIN = "train"
 
 
 def main(
@@ -30,17 +31,19 @@ def main(
         typer.Argument(
             help="fit: the parametric fit beside other solvers; coverage: how often intervals contain the truth; "
             "read: many runs with long curves beside a notebook's loop; sweep: a whole sweep beside the same cells by "
-            "Hugging Face's Trainer."
+            "Hugging Face's Trainer; train: single cells beside Trainer and a plain PyTorch loop, small ones packed."
         ),
     ],
     source: Annotated[
         Path | None,
         typer.Argument(
-            metavar="SOURCE", help="fit: a table of runs (240 simulated ones); sweep: a YAML file (the demo)."
+            metavar="SOURCE", help="fit: a table of runs (240 simulated ones); sweep, train: a YAML file (the demo)."
         ),
     ] = None,
     where: Annotated[str | None, typer.Option(metavar="QUERY", help="fit: only rows for which this holds.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="fit: take the median of so many.")] = 5,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="fit, train: take the median of so many (5, and 3).")
+    ] = None,
     all_starts: Annotated[
         bool,
         typer.Option("--all-starts", help="fit: run the peers' start grids in full (minutes), not a part, scaled."),
@@ -51,6 +54,11 @@ def main(
     points: Annotated[int, typer.Option(min=2, help="read: rows a curve.")] = 1000,
     overrides: Overrides = None,
     cells: Annotated[int, typer.Option(min=2, help="sweep: how many cells to time with Trainer.")] = 4,
+    sizes: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="train: parameters (4k to 2M; with a GPU 1M to 400M).")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="train: of a timed round, about.")] = 1.0,
+    steps: Annotated[int | None, typer.Option(min=1, help="train: of a timed round, in place of seconds.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures there.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -59,7 +67,7 @@ def main(
     Example: python scripts/bench.py fit runs.csv --where 'loss < 4'
     """
     if what is What.FIT:
-        figures = _fit(source, where, repeats, all_starts)
+        figures = _fit(source, where, repeats or 5, all_starts)
     elif what is What.COVERAGE:
         from isoflop.scripts.bench_coverage import bench_coverage
 
@@ -68,6 +76,11 @@ def main(
         from isoflop.scripts.bench_read import bench_read
 
         figures = bench_read(runs, points)
+    elif what is What.TRAIN:
+        from isoflop.scripts.bench_cells import Settings
+        from isoflop.scripts.bench_train import bench_train
+
+        figures = bench_train(source, overrides or [], sizes, Settings(repeats or 3, seconds, steps))
     else:
         from isoflop.scripts.bench_sweep import bench_sweep  # needs pydantic's configs; the fit does not
 

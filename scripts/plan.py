@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -14,7 +14,9 @@ from isoflop.scripts.cli import ConfigFile, Debug, Overrides, naming, run
 from isoflop.scripts.output import show
 from isoflop.training.config import load_config
 from isoflop.training.corpus import prepare_corpus
-from isoflop.training.plan import Plan
+from isoflop.training.launch.devices import visible_gpus
+from isoflop.training.memory import cell_memory, process_memory
+from isoflop.training.plan import Plan, RunPlan
 from isoflop.training.planning import make_plan
 
 
@@ -25,7 +27,19 @@ def plan_of(config: Path, overrides: list[str] | None) -> Plan:
         return make_plan(sweep, prepare_corpus(sweep.data).info)
 
 
-def plan_table(plan: Plan) -> Table:
+def planned_device(plan: Plan) -> str:
+    """Where the cells would run if the sweep began here and now: "cuda" or "cpu"."""
+    execution = plan.config.execution
+    return "cuda" if execution.device == "cuda" or visible_gpus(execution) else "cpu"
+
+
+def planned_memory(cell: RunPlan, plan: Plan, device: str) -> int:
+    """Peak bytes of training `cell` alone: on a CPU of the whole process, on a GPU of what torch allocates there."""
+    process = process_memory(cell, plan.config, plan.corpus) if device == "cpu" else 0
+    return process + cell_memory(cell, plan.config, device=device)
+
+
+def plan_table(plan: Plan, device: str) -> Table:
     """One row a budget and size: replicates share it."""
     table = Table(title=f"{plan.config.name}: {len(plan.cells)} cells, {_cost(plan)}", box=None)
     for name in (
@@ -40,6 +54,7 @@ def plan_table(plan: Plan) -> Table:
         "steps",
         "LR",
         "off",
+        "memory",
         "runs",
     ):
         table.add_column(name, justify="right")
@@ -60,6 +75,7 @@ def plan_table(plan: Plan) -> Table:
             f"{cell.steps}",
             f"{cell.learning_rate:.2e}",
             f"{cell.flops / budget - 1:+.2%}",
+            _size(planned_memory(cell, plan, device)),
             str(len(cells)),
         )
     return table
@@ -71,6 +87,22 @@ def _cost(plan: Plan) -> str:
         return cost
     trunks = len({cell.trunk for cell in plan.cells})
     return f"{cost}: {trunks} trunks save {1 - plan.own_flops / plan.flops:.0%} of {flops_text(plan.flops)}"
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:,.0f}M" if n_bytes < 10 * 2**30 else f"{n_bytes / 2**30:,.1f}G"
+
+
+def _memory(plan: Plan, device: str) -> str:
+    """What the column of that name is."""
+    execution = plan.config.execution
+    of = {
+        "cpu": "the peak of a process that trains one cell on the CPU",
+        "cuda": "the most that torch allocates on the GPU for one cell, by formula (not measured on a GPU yet)",
+    }[device]
+    at_once = f"{execution.micro_batch:,} of its sequences" if execution.micro_batch else "the whole batch"
+    rough = "; rough for a factory's model" if plan.config.model.factory else ""
+    return f"Memory is {of}, {at_once} at a time, in MiB (M) or GiB (G){rough}."
 
 
 def _kept(plan: Plan) -> str:
@@ -132,6 +164,14 @@ def _span(notes: list[str]) -> str:
     return notes[0] if notes[0] == notes[-1] else f"{notes[0]} ... {notes[-1].rsplit(': ', 1)[1]}"
 
 
+def _with_memory(plan: Plan, device: str) -> dict[str, Any]:
+    """The plan as it stands in plan.json, and each cell's peak on the planned device."""
+    data = plan.to_json()
+    for cell, entry in zip(plan.cells, data["cells"], strict=True):
+        entry["memory_bytes"] = planned_memory(cell, plan, device)
+    return data | {"memory_device": device}
+
+
 def main(
     config: ConfigFile,
     overrides: Overrides = None,
@@ -143,15 +183,17 @@ def main(
     Example: python scripts/plan.py configs/demo.yaml --set grid.seeds=1
     """
     plan = plan_of(config, overrides)
+    device = planned_device(plan)
     show(
-        plan_table(plan),
+        plan_table(plan, device),
         f"\nN and D count parameters and tokens; budgets are {plan.config.grid.flops} training FLOPs.",
+        _memory(plan, device),
         _corpus(plan),
         _kept(plan) + _doubts(plan),
     )
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
-        write_json_atomic(json, plan.to_json())
+        write_json_atomic(json, _with_memory(plan, device))
 
 
 if __name__ == "__main__":

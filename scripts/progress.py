@@ -69,6 +69,11 @@ class SweepProgress:
             f"{came_out}" + (f"  {seconds:.1f} s" if seconds else "") + f"  {self._left()}"
         )
 
+    def note(self, words: str) -> None:
+        """How the launcher goes about it."""
+        if not self._quiet:
+            self._console.print(words, markup=False, highlight=False)
+
     def trouble(self, cell: RunPlan, reason: str) -> None:
         """A cell was cut short."""
         self._forget(cell)

@@ -38,7 +38,7 @@ def main(
     if not cells:
         return 0
     with SweepProgress(plan, cells, quiet=quiet) as progress:
-        outcome = run_inline(plan, folder, cells, progress)
+        outcome = run_inline(plan, folder, [(cell,) for cell in cells], progress)
     if outcome.halted:
         print(f"error: unfinished: {outcome.halted}", file=sys.stderr)
     for name, reason in outcome.paused.items():

@@ -15,7 +15,7 @@ import typer
 from isoflop.fitting.errors import InputError
 from isoflop.scripts.cli import FAILED, ConfigFile, Debug, Overrides, run
 from isoflop.scripts.output import show
-from isoflop.scripts.plan import plan_of, plan_table
+from isoflop.scripts.plan import plan_of, plan_table, planned_device
 from isoflop.scripts.progress import SweepProgress
 from isoflop.training.launch import Outcome, launch
 from isoflop.training.plan import Plan
@@ -98,7 +98,7 @@ def main(
     chosen = [*(overrides or []), *([f"execution.executor={executor}"] if executor else [])]
     plan = plan_of(config, chosen)
     if dry_run:
-        show(plan_table(plan))
+        show(plan_table(plan, planned_device(plan)))
         return 0
     need_training_packages()
     sweep = SweepFolder(out or Path("runs") / plan.config.name)

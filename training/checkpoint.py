@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +14,31 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..fitting.errors import InputError
+from .background import Background
 
 
 def save_checkpoint(
     path: Path,
     of: str,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    tensors: Mapping[str, torch.Tensor],
     state: dict[str, Any],
+    *,
+    members: Sequence[str] = (),
     scratch: Path | None = None,
+    writer: Background | None = None,
 ) -> None:
-    """Write parameters, optimiser moments and `state` (plain JSON values) to `path`, as the state of the run `of`.
+    """Write parameters and optimiser moments, by name, and `state` (plain JSON values) to `path`, as of the run `of`.
 
-    `scratch` is the folder it is written in first (default: beside). Nothing is pickled. Raises OSError where the
-    disk says no; the previous checkpoint then still stands.
+    `members` are the runs of a stack. `scratch` is the folder it is written in first (default: beside). Nothing is
+    pickled. Raises OSError where the disk says no; the previous checkpoint then still stands. With a `writer` the state
+    is copied now and written by its thread, which tells the error later.
     """
-    tensors: dict[str, torch.Tensor] = {}
-    for name, parameter in model.named_parameters():
-        tensors[f"model.{name}"] = parameter.detach()
-        for moment, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{moment}.{name}"] = value
-    _write(path, tensors, {"of": of, "state": json.dumps(state)}, scratch)
+    words = {"of": of, "state": json.dumps(state), "members": json.dumps(list(members))}
+    _save(path, tensors, words, scratch, writer)
 
 
-def load_checkpoint(path: Path, of: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Restore what `save_checkpoint` wrote, bit for bit, in place; returns its `state`, None without a checkpoint.
+def load_checkpoint(path: Path, of: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """What `save_checkpoint` wrote, bit for bit: tensors on the CPU, and `state`; None without a checkpoint.
 
     Raises:
         InputError: the file is torn, or of another run than `of`.
@@ -50,28 +50,38 @@ def load_checkpoint(path: Path, of: str, model: nn.Module, optimizer: torch.opti
             words = file.metadata() or {}
             if words.get("of") != of:
                 raise InputError(f"{path}: is of {words.get('of')!r}, not of {of!r}; delete it to train the run anew")
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            state = json.loads(words["state"])
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(words["state"])  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: is torn ({error}); delete it to train the run anew") from None
-    parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(stored[f"model.{name}"])
-    for key, tensor in stored.items():
-        if key.startswith("optimizer."):
-            moment, name = key.removeprefix("optimizer.").split(".", 1)
-            parameter = parameters[name]
-            # The step counts stay where a fused optimiser wants them: on the parameter's device.
-            optimizer.state[parameter][moment] = tensor.to(parameter.device)
-    return state
 
 
-def save_weights(path: Path, model: nn.Module, words: Mapping[str, str]) -> None:
-    """The model's parameters alone, under their own names, with `words` about them. Raises OSError as above."""
-    _write(path, {name: parameter.detach() for name, parameter in model.named_parameters()}, words)
+def save_weights(path: Path, model: nn.Module, words: Mapping[str, str], writer: Background | None = None) -> None:
+    """The model's parameters alone, under their own names, with `words` about them; as above otherwise."""
+    _save(path, {name: parameter.detach() for name, parameter in model.named_parameters()}, words, None, writer)
+
+
+def _save(
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    words: Mapping[str, str],
+    scratch: Path | None,
+    writer: Background | None,
+) -> None:
+    if writer is None:
+        _write(path, tensors, words, scratch)
+    else:
+        kept = _copied(tensors)
+        writer.submit(lambda: _write(path, kept, words, scratch), key=path)
+
+
+def _copied(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """In the host's memory, complete on return: what is trained meanwhile does not reach the copies."""
+    copies = {name: tensor.to("cpu", non_blocking=True, copy=True) for name, tensor in tensors.items()}
+    if any(tensor.is_cuda for tensor in tensors.values()):
+        torch.cuda.synchronize()
+    return copies
 
 
 def _write(

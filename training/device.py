@@ -13,6 +13,7 @@ from accelerate import Accelerator
 
 from ..fitting.errors import InputError
 from .config import SweepConfig
+from .peak import matmul_peak
 
 
 class OutOfMemory(RuntimeError):
@@ -33,7 +34,9 @@ def make_accelerator(config: SweepConfig) -> Accelerator:
     gc.collect()
     gc.freeze()
     precision = "no" if config.recipe.precision == "fp32" else config.recipe.precision
-    return Accelerator(cpu=use_cpu, mixed_precision=precision)
+    accelerator = Accelerator(cpu=use_cpu, mixed_precision=precision)
+    _peak(accelerator)  # measured once a process, before there is anything else to do
+    return accelerator
 
 
 def machine(accelerator: Accelerator) -> dict[str, Any]:
@@ -44,8 +47,20 @@ def machine(accelerator: Accelerator) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "n_processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
+        "matmul_flops_per_second": _peak(accelerator),
         "peak_memory_bytes": peak_memory(device),
     }
+
+
+def _peak(accelerator: Accelerator) -> float:
+    precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
+    return matmul_peak(accelerator.device, precision, torch.get_num_threads())
+
+
+def start_peak(device: torch.device) -> None:
+    """A cell begins: forget the peak of earlier ones, where that can be done."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> int:

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .corpus import ValidationSet, evaluation_sequences, gather
-
-TOKENS_A_PASS = {"cpu": 2_048}  # more does not fit a core's cache
-TOKENS_A_PASS_ELSEWHERE = 16_384
-LOGITS_AT_ONCE = 1 << 27  # half a GiB in fp32
+from .kernels.head import token_losses
+from .memory import evaluated_sequences
 
 
 @dataclass(frozen=True)
@@ -45,13 +43,15 @@ def evaluate(
     size = int(owner.max()) + 1
     # Nats and tokens of each document, then nats and bytes of text: added across processes, then divided.
     sums = np.zeros(2 * size + 2)
-    per_pass = _sequences_a_pass(model, context, accelerator.device)
+    vocab_size = getattr(getattr(model, "config", None), "vocab_size", 1)
+    per_pass = evaluated_sequences(context, vocab_size, accelerator.device.type)
     was_training = model.training
     model.eval()
     for start in range(accelerator.process_index * per_pass, len(sequences), accelerator.num_processes * per_pass):
         here = slice(start, start + per_pass)
         rows = torch.from_numpy(gather(validation.tokens, sequences[here], context)).to(accelerator.device)
-        nats = token_losses(model, rows).cpu().numpy().astype(np.float64)
+        with accelerator.autocast():
+            nats = token_losses(model, rows).cpu().numpy().astype(np.float64)
         text_bytes = validation.token_bytes[targets[here]]
         mine = owner[here].ravel()
         sums[:size] += np.bincount(mine, nats.ravel(), size)
@@ -82,28 +82,9 @@ def standard_error(nats: NDArray[np.float64], tokens: NDArray[np.float64]) -> fl
     return float(np.sqrt((count - 1) / count * (moved**2).sum()))
 
 
-def token_losses(model: nn.Module, rows: torch.Tensor) -> torch.Tensor:
-    """Nats of each target, shape (sequences, context), in fp32; rows are (sequences, context + 1) token ids."""
-    answer = model(input_ids=rows[:, :-1])
-    logits = getattr(answer, "logits", answer).flatten(0, 1)  # a factory's model may return the tensor itself
-    targets, at_once = rows[:, 1:].flatten(), max(1, LOGITS_AT_ONCE // logits.shape[-1])
-    losses = [
-        nn.functional.cross_entropy(part.float(), target, reduction="none")
-        for part, target in zip(logits.split(at_once), targets.split(at_once), strict=True)
-    ]
-    return torch.cat(losses).view(rows.shape[0], -1)
-
-
 def _numbered(documents: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rising `documents` numbered from 0, those between that are not scored left out."""
     return np.cumsum(np.diff(documents, prepend=documents[0]) != 0)
-
-
-def _sequences_a_pass(model: nn.Module, context: int, device: torch.device) -> int:
-    """At least one: a model that trains on one sequence at a time can be scored on it."""
-    vocabulary = getattr(getattr(model, "config", None), "vocab_size", 1)
-    tokens = min(TOKENS_A_PASS.get(device.type, TOKENS_A_PASS_ELSEWHERE), LOGITS_AT_ONCE // vocabulary)
-    return max(1, tokens // context)
 
 
 def _added(sums: NDArray[np.float64], accelerator: Accelerator) -> NDArray[np.float64]:

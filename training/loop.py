@@ -1,15 +1,16 @@
-"""RunPlan -> record: one run on Accelerate, resumable to the bit, its losses fetched in blocks."""
+"""RunPlan -> record: one run, or a stack of them, on Accelerate, resumable to the bit, its losses fetched in blocks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .checkpoint import save_weights
-from .device import OutOfMemory, is_out_of_memory, machine, memory_words, release
-from .outcome import Divergence, trained_record
+from .device import OutOfMemory, is_out_of_memory, machine, memory_words, release, start_peak
+from .member import Member
+from .outcome import Divergence, Trained, trained_record
 from .schedule import evaluation_steps
 from .state import Job, Run
 from .tracking import Mirror
@@ -43,22 +44,41 @@ def train(job: Job, hooks: Hooks | None = None) -> dict[str, Any]:
             sequences a batch.
         OSError: the disk said no to a checkpoint or the record; the run is unfinished.
     """
-    execution = job.config.execution
-    micro_batch = execution.micro_batch or job.cell.batch_sequences
+    return train_stack(job, hooks)[0]
+
+
+def train_stack(job: Job, hooks: Hooks | None = None) -> list[dict[str, Any]]:
+    """Train the job's cells as one to their end; returns their records, in order. Raises as `train` does.
+
+    A member that diverges is trained again alone once the others are done, and so are all of them where the stack runs
+    out of memory.
+    """
+    hooks, micro_batch = hooks or Hooks(), job.config.execution.micro_batch or job.cell.batch_sequences
     while True:
-        error = _attempt(job, hooks or Hooks(), micro_batch)
-        if isinstance(error, dict):
-            return error
+        outcome = _attempt(job, hooks, micro_batch)
+        if isinstance(outcome, dict):
+            break
         # Outside of the handler, whose traceback would hold on to the tensors.
+        if job.others:
+            release(job.accelerator)
+            outcome = {}
+            break
         if micro_batch == 1:
             tokens, words = job.cell.shape.context, memory_words(job.accelerator.device)
-            raise OutOfMemory(f"out of memory at micro-batch 1 ({tokens} tokens): {words}; {error}")
+            raise OutOfMemory(f"out of memory at micro-batch 1 ({tokens} tokens): {words}; {outcome}")
         micro_batch = -(-min(micro_batch, job.cell.batch_sequences) // 2)
         release(job.accelerator)
+    return [outcome.get(cell.run_id) or _alone(job, cell.run_id, hooks) for cell in job.cells]
 
 
-def _attempt(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, Any] | str:
-    """The record, or what torch says of memory that ran out."""
+def _alone(job: Job, run_id: str, hooks: Hooks) -> dict[str, Any]:
+    """The record of a member of a stack, trained by itself unless it has one."""
+    cell = next(cell for cell in job.cells if cell.run_id == run_id)
+    return job.sweep.read_record(run_id) or train(replace(job, cell=cell, others=()), hooks)
+
+
+def _attempt(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, dict[str, Any]] | str:
+    """The records by run id, or what torch says of memory that ran out."""
     try:
         return _train(job, hooks, micro_batch)
     except Exception as error:
@@ -75,25 +95,35 @@ def _attempt(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, Any] | str:
         return said
 
 
-def _train(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, Any]:
+def _train(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, dict[str, Any]]:
+    start_peak(job.accelerator.device)
     run = Run(job, micro_batch)
     run.resume()
-    mirror = Mirror(job.cell, job.config, job.sweep.path, past=run.curve, active=job.accelerator.is_main_process)
+    active = job.accelerator.is_main_process
+    words: dict[str, Any] = {"active": active, "queue": job.mirrors}
+    mirrors = [Mirror(m.cell, job.config, job.sweep.path, past=m.curve, **words) for m in run.members]
     try:
         known = job.sweep.trunk_divergence(job.cell)
         divergence = None if known is None else Divergence(known, None)
-        if divergence is None and (bad_step := _train_steps(run, mirror, hooks)) is not None:
-            divergence = Divergence(bad_step, _keep_last_good(run, bad_step))
-        record = _finish(run, divergence)
-        mirror.finish(record)
+        if divergence is None:
+            _train_steps(run, mirrors, hooks)
+            bad_step = run.members[0].diverged_at
+            if bad_step is not None and not job.others:
+                divergence = Divergence(bad_step, _keep_last_good(run, bad_step))
+        records = _finish(run, divergence)
+        for member, mirror in zip(run.members, mirrors, strict=True):
+            if member.cell.run_id in records:
+                mirror.finish(records[member.cell.run_id])
     finally:
-        mirror.close()
+        for mirror in mirrors:
+            mirror.close()
         release(job.accelerator)
-    return record
+        run.settle()  # before the claim ends
+    return records
 
 
-def _train_steps(run: Run, mirror: Mirror, hooks: Hooks) -> int | None:
-    """Train to the last step; where a loss or gradient stopped being a number, the step (from 0) at which."""
+def _train_steps(run: Run, mirrors: list[Mirror], hooks: Hooks) -> None:
+    """Train to the last step, or until no member's losses and gradients are numbers any more."""
     execution, cell = run.job.config.execution, run.cell
     interval = max(1, -(-cell.steps // execution.log_points))
     scored = evaluation_steps(run.job.config.evaluation.points_per_decade, cell.steps, cell.batch_tokens, cell.timeline)
@@ -114,49 +144,73 @@ def _train_steps(run: Run, mirror: Mirror, hooks: Hooks) -> int | None:
         saves = not last and (stop or late or due)
         if not (logged or branches or saves):
             continue
-        bad_step = run.fetch()
+        run.fetch()
         run.stop_clock()
-        if bad_step is not None:
-            return bad_step
+        healthy = [k for k, member in enumerate(run.members) if member.diverged_at is None]
+        if not healthy:
+            return
         if logged:
             hooks.progress(run.step)
-            mirror.log(run.log(run.score() if run.step in scored and not last else None))
+            for k in healthy:
+                score = run.score(k) if run.step in scored and not last else None
+                mirrors[k].log(run.log(run.members[k], score))
         if branches:
             run.save_trunk()
         if saves:
             run.save()
             saved = time.monotonic()
+            if stop or late:
+                run.settle()
             if stop:
                 raise Interrupted(cell.run_id)
             if late:
                 raise OutOfTime(f"stopped after {execution.max_seconds:g} s (execution.max_seconds) at step {run.step}")
         run.start_clock()
-    return None
 
 
-def _finish(run: Run, divergence: Divergence | None) -> dict[str, Any]:
-    job, cell, folder = run.job, run.cell, run.job.sweep
-    scores = {} if divergence else {name: run.score(name) for name in job.corpus.validation}
+def _finish(run: Run, divergence: Divergence | None) -> dict[str, dict[str, Any]]:
+    """The records of all members, by run id, but for those that diverged in a stack."""
+    job, sweep = run.job, run.job.sweep
+    if job.others:
+        run.save()  # until every member has its record, the stack can be finished once more
+    records = {}
+    for k, member in enumerate(run.members):
+        if divergence is not None or member.diverged_at is None:
+            records[member.cell.run_id] = _end(run, k, member, divergence)
+    if run.accelerator.is_main_process:
+        if divergence:
+            sweep.note_divergence(run.cell, divergence.step)
+        else:
+            run.checkpoint.unlink(missing_ok=True)
+    run.accelerator.wait_for_everyone()
+    return records
+
+
+def _end(run: Run, k: int, member: Member, divergence: Divergence | None) -> dict[str, Any]:
+    """Score one member and write what stays of it; a record that stands is left as it is."""
+    job, cell, sweep = run.job, member.cell, run.job.sweep
+    if job.others and (known := sweep.read_record(cell.run_id)):
+        return known
+    # Written while it is scored.
+    main = run.accelerator.is_main_process
+    if main:
+        run.write_curve(member)
+    if main and not divergence and job.config.execution.keep_weights:
+        save_weights(sweep.weights(cell.run_id), run.engine.models[k], {"run_id": cell.run_id}, job.writer)
+    scores = {} if divergence else {name: run.score(k, name) for name in job.corpus.validation}
     record = trained_record(
         cell,
         job.config,
         job.corpus.info,
-        scores=scores,
-        divergence=divergence,
-        begun_at=run.begun_at,
-        seconds=run.seconds,
-        machine=machine(run.accelerator) | {"kernels": run.kernels, "micro_batch": run.micro_batch},
+        Trained(scores, divergence, run.begun_at, run.seconds / len(run.members), len(run.members)),
+        machine=machine(run.accelerator)
+        | {"kernels": run.kernels, "compiled": run.compiled, "micro_batch": run.micro_batch},
     )
-    if run.accelerator.is_main_process:
-        folder.write_curve(cell.run_id, run.curve)
-        if divergence:
-            folder.note_divergence(cell, divergence.step)
-        elif job.config.execution.keep_weights and record["status"] == "finished":
-            save_weights(folder.weights(cell.run_id), run.raw_model, {"run_id": cell.run_id})
-        folder.write_record(cell.run_id, record)
-        if not divergence:
-            folder.checkpoint(cell.run_id).unlink(missing_ok=True)
-    run.accelerator.wait_for_everyone()
+    if main:
+        run.settle()
+        if record["status"] != "finished":
+            sweep.weights(cell.run_id).unlink(missing_ok=True)
+        sweep.write_record(cell.run_id, record)
     return record
 
 
@@ -172,7 +226,8 @@ def _keep_last_good(run: Run, bad_step: int) -> int | None:
         return None
     while again.step < bad_step - 1:
         again.train_step()
-    if again.fetch() is not None:
+    again.fetch()
+    if again.members[0].diverged_at is not None:
         return None
     again.save()
     return again.step

@@ -26,25 +26,31 @@ class Divergence:
     kept: int | None  # so many steps had been taken in the state that the run's checkpoint holds; None: none is kept
 
 
-def trained_record(
-    cell: RunPlan,
-    config: SweepConfig,
-    corpus: CorpusInfo,
-    *,
-    scores: Mapping[str, Evaluation],
-    divergence: Divergence | None,
-    begun_at: int,
-    seconds: float,
-    machine: dict[str, Any],
-) -> dict[str, Any]:
-    """A finished run's record, or a diverged one's; `scores` are by validation set.
+@dataclass(frozen=True)
+class Trained:
+    """What came of training a cell."""
 
-    Loss is in nats per token, counts and FLOPs are for all tokens seen, `seconds` is this run's own training,
-    after the `begun_at` steps that it took over from its trunk, `machine` is what the loop says of its devices.
+    scores: Mapping[str, Evaluation]  # by validation set
+    divergence: Divergence | None
+    begun_at: int  # the steps taken over from its trunk
+    seconds: float  # of its own training, after those; of a stack, its share
+    stacked: int  # cells trained as one with it, itself counted
+
+
+def trained_record(
+    cell: RunPlan, config: SweepConfig, corpus: CorpusInfo, result: Trained, *, machine: dict[str, Any]
+) -> dict[str, Any]:
+    """A finished run's record, or a diverged one's.
+
+    Loss is in nats per token, counts and FLOPs are for all tokens seen, `machine` is what the loop says of its devices.
+    `mfu` is the share of their matmul peak that its exact FLOPs come to, and of several cells in a stack all of theirs.
     """
+    divergence, scores, seconds = result.divergence, result.scores, result.seconds
     step = divergence.step if divergence else cell.steps
     tokens = step * cell.batch_tokens
-    own_tokens = max(0, step - begun_at) * cell.batch_tokens
+    own_tokens = max(0, step - result.begun_at) * cell.batch_tokens
+    own_flops = own_tokens * cell.counts.flops_per_token["exact"]
+    peak = machine["matmul_flops_per_second"] * machine["n_processes"]
     score = scores.get(MAIN)
     finite = score is not None and math.isfinite(score.loss)
     reason = _where(divergence, cell) if divergence else f"the validation loss is {score and score.loss}"
@@ -58,9 +64,11 @@ def trained_record(
             "epochs": cell.epochs * step / cell.steps,
             **_scored("", score),
             "validation_overlap": corpus.validation[MAIN].overlap,
-            "begun_at_step": begun_at,
+            "begun_at_step": result.begun_at,
+            "stacked": result.stacked,
             "wall_seconds": seconds,
             "tokens_per_second": own_tokens / seconds if seconds else None,
+            "mfu": own_flops / seconds / peak if seconds else None,
             "machine": machine,
             "corpus": asdict(corpus),
         }

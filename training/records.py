@@ -6,6 +6,7 @@ runs/x/<run_id>/curve.jsonl             a row a logged step
 runs/x/<run_id>/checkpoint.safetensors  where to go on from, gone once the record stands; of a diverged run it stays
 runs/x/<run_id>/weights.safetensors     of a finished run, while execution.keep_weights is true
 runs/x/<run_id>/claim                   locked by the process that trains the run
+runs/x/stacks/<stack>.safetensors       the checkpoint of runs trained as one
 runs/x/trunks/<trunk>/<step>.safetensors  what runs of one trunk branch from; diverged.json where it ended
 """
 
@@ -16,7 +17,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,20 @@ from .plan import Plan, RunPlan
 # A file system without locks: claims then hold nobody off, and two launchers could train a cell twice.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 OVER = ("finished", "diverged")  # a diverged run would diverge again: its identity is the same
+
+
+def work_ahead(cells: Iterable[RunPlan]) -> dict[str, float]:
+    """FLOPs that each of `cells` has before it.
+
+    A cell of a trunk has those of the trunk's longer cells before it too, and so comes before them.
+    """
+    ahead: dict[str, float] = {}
+    behind: dict[str, float] = {}
+    for cell in sorted(cells, key=lambda cell: -cell.trunk_steps):
+        ahead[cell.run_id] = cell.own_flops + (behind.get(cell.trunk, 0.0) if cell.trunk else 0.0)
+        if cell.trunk:
+            behind[cell.trunk] = ahead[cell.run_id]
+    return ahead
 
 
 class SweepFolder:
@@ -76,22 +91,31 @@ class SweepFolder:
         return record is not None and (record["status"] in OVER or not retry_failed)
 
     def to_do(self, plan: Plan, *, retry_failed: bool = False) -> list[RunPlan]:
-        """The plan's cells that still need training, those first that have most FLOPs before them.
-
-        A cell of a trunk has those of the trunk's longer cells before it too, and so comes before them.
-        """
+        """The plan's cells that still need training, those first that have most FLOPs before them."""
         left = [cell for cell in plan.cells if not self.is_over(cell.run_id, retry_failed=retry_failed)]
-        before: dict[str, float] = {}
-        behind: dict[str, float] = {}
-        for cell in sorted(left, key=lambda cell: -cell.trunk_steps):
-            before[cell.run_id] = cell.own_flops + (behind.get(cell.trunk, 0.0) if cell.trunk else 0.0)
-            if cell.trunk:
-                behind[cell.trunk] = before[cell.run_id]
-        return sorted(left, key=lambda cell: -before[cell.run_id])
+        work = work_ahead(left)
+        return sorted(left, key=lambda cell: -work[cell.run_id])
 
     def checkpoint(self, run_id: str) -> Path:
         """Where a run's checkpoint stands, if it has one."""
         return self.path / run_id / "checkpoint.safetensors"
+
+    def stack_path(self, name: str) -> Path:
+        """Where the checkpoint of a stack of runs stands, if it has one."""
+        return self.path / "stacks" / f"{name}.safetensors"
+
+    def begun_stacks(self) -> list[list[str]]:
+        """The members, by run id, of each stack that has a checkpoint."""
+        from safetensors import SafetensorError, safe_open  # comes with torch; plans are made without
+
+        found = []
+        for path in sorted(self.path.glob("stacks/*.safetensors")):
+            try:
+                with safe_open(path, framework="np") as file:
+                    found.append(json.loads((file.metadata() or {})["members"]))
+            except (SafetensorError, KeyError, ValueError) as error:
+                raise InputError(f"{path}: is torn ({error}); delete it to train its runs anew") from None
+        return found
 
     def weights(self, run_id: str) -> Path:
         """Where a finished run's weights stand, if they were kept."""
@@ -179,3 +203,12 @@ class SweepFolder:
             for left_behind in (*folder.glob("*.tmp"), *folder.glob(".*.tmp")):  # by a writer that was killed
                 left_behind.unlink(missing_ok=True)
             yield True
+
+    @contextmanager
+    def claim_all(self, cells: Iterable[RunPlan]) -> Iterator[bool]:
+        """Hold several runs at once; yields False, and holds none, where another process holds one of them."""
+        with ExitStack() as held:
+            mine = all(held.enter_context(self.claim(cell.run_id)) for cell in cells)
+            if not mine:
+                held.close()
+            yield mine

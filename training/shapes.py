@@ -70,7 +70,7 @@ def shapes_near(
     shapes: dict[int, ModelShape] = {}
     for i in range(count):
         target = n_params * within ** (2 * i / (count - 1) - 1)
-        shape = _nearest(target, model, vocab_size, convention)
+        shape = nearest_shape(target, model, vocab_size, convention)
         shapes[shape.width] = shape
     if len(shapes) < count:
         raise InputError(
@@ -80,7 +80,7 @@ def shapes_near(
     return [shapes[width] for width in sorted(shapes)]
 
 
-def _nearest(target: float, model: ModelConfig, vocab_size: int, convention: str) -> ModelShape:
+def nearest_shape(target: float, model: ModelConfig, vocab_size: int, convention: str = "n_params") -> ModelShape:
     """The shape whose N is nearest in log; N grows with the width, so its neighbours are found by halving."""
     even = 2 if model.family in _ROTARY else 1
     step = math.lcm(model.width_multiple, even * model.heads if model.heads else model.head_dim or 1)

@@ -1,97 +1,118 @@
-"""The moving parts of one run while it trains: model, optimiser, place in the data, losses not yet logged."""
+"""The moving parts of a run while it trains, or of a stack of runs: engine, place in the data, losses, checkpoints."""
 
 from __future__ import annotations
 
-import math
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
 
 from ..fitting.errors import InputError
+from .background import Background
 from .checkpoint import load_checkpoint, save_checkpoint
-from .config import Optimizer, SweepConfig
-from .corpus import MAIN, BatchOrder, Corpus, gather
+from .compiling import uncompiled
+from .config import SweepConfig
+from .corpus import MAIN, BatchOrder, Corpus
 from .device import release
-from .evaluate import Evaluation, evaluate, token_losses
-from .kernels.fused import FusedLlama, is_supported
+from .evaluate import Evaluation, evaluate
+from .feed import Batches, Feed
+from .kernels.engines import Engine, Step, make_engine
+from .member import Member
 from .models.build import build_model
 from .plan import RunPlan
 from .records import SweepFolder
 from .schedule import rate_at
+from .stacking import stack_name
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one run needs of its surroundings."""
+    """What one run, or a stack of runs of one shape, batch and length, needs of its surroundings."""
 
     cell: RunPlan
     config: SweepConfig
     corpus: Corpus
     sweep: SweepFolder
     accelerator: Accelerator
+    others: tuple[RunPlan, ...] = ()  # trained with `cell` as one stack
+    # What a process has once for all of its jobs; without them, files and mirrors are waited for.
+    feed: Feed | None = None
+    writer: Background | None = None
+    mirrors: Background | None = None
+
+    @property
+    def cells(self) -> tuple[RunPlan, ...]:
+        """All that is trained."""
+        return (self.cell, *self.others)
 
 
 class Run:
-    """One run, at the step it has reached."""
+    """One run, or a stack of them, at the step reached."""
 
     def __init__(self, job: Job, micro_batch: int) -> None:
         self.job, self.cell, self.accelerator = job, job.cell, job.accelerator
         self.micro_batch = micro_batch
-        cell, config = job.cell, job.config
-        if cell.batch_sequences < self.accelerator.num_processes:
+        cell, n_processes = job.cell, self.accelerator.num_processes
+        if cell.batch_sequences < n_processes:
             raise InputError(
                 f"{cell.run_id}: its batch of {cell.batch_sequences} sequences is less than one for each of "
-                f"{self.accelerator.num_processes} processes; launch fewer"
+                f"{n_processes} processes; launch fewer"
             )
-        self.raw_model = build_model(cell.shape, config.model, seed=cell.seed)
-        self.raw_model.to(self.accelerator.device)  # type: ignore[arg-type]
-        self.fused: FusedLlama | None = None
-        if config.execution.kernels == "auto" and is_supported(
-            cell, self.accelerator.device, config.recipe.precision, self.accelerator.num_processes
-        ):
-            self.fused = FusedLlama(self.raw_model, cell.shape)
-        self.raw_optimizer = make_optimizer(self.raw_model, config.recipe.optimizer, cell)
-        self.order = BatchOrder(job.corpus.info.train_tokens, cell.shape.context, cell.batch_sequences, cell.seed)
+        self.members = [Member(each) for each in job.cells]
+        models = [build_model(each.shape, job.config.model, seed=each.seed) for each in job.cells]
+        for model in models:
+            model.to(self.accelerator.device)  # type: ignore[arg-type]
+        self.engine: Engine = make_engine(models, job.cells, job.config, self.accelerator)
+        self.kernels, self.compiled = self.engine.name, self.engine.compiled
+        self.batches = self._batches()
         self.step = 0
-        self.begun_at = 0  # the step of the trunk's state that this run went on from
-        self.seconds = 0.0  # of its own training, over all of its interruptions
-        self.pending: list[torch.Tensor] = []  # (loss, gradient norm) a step, still on the device
-        self.fetched: list[list[float]] = []  # the same, brought here
-        self.curve: list[dict[str, Any]] = []
-        self.kernels = "fused" if self.fused else "transformers"
+        self.begun_at = 0  # the step of the trunk's state that it went on from
+        self.seconds = 0.0  # of training, over all of its interruptions
+        self.pending: list[torch.Tensor] = []  # (loss, gradient norm) of each member a step, still on the device
         self._mark = time.monotonic()
 
+    def _batches(self) -> Batches:
+        job, accelerator, context = self.job, self.accelerator, self.cell.shape.context
+        feed = job.feed or Feed(job.corpus.train, context, accelerator.device)
+        n_tokens, size = job.corpus.info.train_tokens, self.cell.batch_sequences
+        orders = [BatchOrder(n_tokens, context, size, cell.seed) for cell in job.cells]
+        return Batches(feed, orders, accelerator.process_index, accelerator.num_processes)
+
     def discard(self) -> None:
-        """Let go of the model and the optimiser, so that another may take their room."""
+        """Let go of the models and the optimiser, so that others may take their room."""
         release(self.accelerator)
-        self.fused = None
-        del self.raw_model, self.raw_optimizer, self.model, self.optimizer, self.parameters
+        del self.engine
 
     def resume(self) -> None:
-        """Go on from the run's own checkpoint or its trunk, the later; only then wrap the model for the devices."""
+        """Go on from the checkpoint, or the trunk of a run alone, the later; only then wrap the model for devices."""
         sweep, cell = self.job.sweep, self.cell
-        state = load_checkpoint(sweep.checkpoint(cell.run_id), cell.run_id, self.raw_model, self.raw_optimizer)
-        if state is not None:
-            curve = [row for row in sweep.read_curve(cell.run_id) if row["step"] <= state["step"]]
-            self._take(state, curve, own=True)
-        step = sweep.trunk_step(cell)
-        if cell.trunk and step > self.step:
-            state = load_checkpoint(sweep.trunk_path(cell.trunk, step), cell.trunk, self.raw_model, self.raw_optimizer)
-            assert state is not None
-            self._take(state, state["curve"], own=state.get("by") == cell.run_id)
+        stored = load_checkpoint(self.checkpoint, self._name())
+        if stored is not None:
+            tensors, state = stored
+            for k, member in enumerate(self.members):
+                mine = self._prefix(member)
+                self.engine.restore(k, {n.removeprefix(mine): t for n, t in tensors.items() if n.startswith(mine)})
+                member.fetched = state["fetched"] if len(self.members) == 1 else state["fetched"][k]
+                member.curve = [r for r in sweep.read_curve(member.cell.run_id) if r["step"] <= state["step"]]
+            self.step, self.seconds, self.begun_at = state["step"], state["seconds"], state["begun_at"]
+        if cell.trunk and sweep.trunk_step(cell) > self.step:
+            self._take_trunk(sweep.trunk_step(cell))
         self._refuse_other_steps()
-        self.model, self.optimizer = self.accelerator.prepare(self.raw_model, self.raw_optimizer)
-        self.parameters = list(self.raw_model.parameters())
-        self.model.train()
+        self.engine.begin()
 
-    def _take(self, state: dict[str, Any], curve: list[dict[str, Any]], *, own: bool) -> None:
-        """Stand where `state` was saved: by this run on its `own` way, or by another of its trunk."""
-        self.step, self.fetched, self.curve = state["step"], state["fetched"], curve
+    def _take_trunk(self, step: int) -> None:
+        """Stand where the trunk was saved after `step` steps, by this run on its own way or by another of its trunk."""
+        trunk, member = str(self.cell.trunk), self.members[0]
+        stored = load_checkpoint(self.job.sweep.trunk_path(trunk, step), trunk)
+        assert stored is not None
+        tensors, state = stored
+        self.engine.restore(0, tensors)
+        own = state.get("by") == self.cell.run_id
+        self.step, member.fetched, member.curve = state["step"], state["fetched"], state["curve"]
         self.begun_at, self.seconds = (state["begun_at"], state["seconds"]) if own else (state["step"], 0.0)
 
     def _refuse_other_steps(self) -> None:
@@ -108,75 +129,36 @@ class Run:
 
     def train_step(self) -> None:
         """One optimiser step. Nothing in it waits for the device."""
-        recipe, accelerator, cell = self.job.config.recipe, self.accelerator, self.cell
-        for group in self.raw_optimizer.param_groups:
-            group["lr"] = cell.learning_rate * rate_at(self.step, cell.timeline, recipe.schedule)
-        mine = self.order.sequences(self.step)[accelerator.process_index :: accelerator.num_processes]
-        rows = torch.from_numpy(gather(self.job.corpus.train, mine, cell.shape.context))
-        parts = rows.to(accelerator.device, non_blocking=True).split(self.micro_batch)
-        total = torch.zeros((), device=accelerator.device)
-        # Gradients are averaged over processes, hence x processes: the sum is then per token of the whole batch.
-        scale = accelerator.num_processes / cell.batch_tokens
-        for part in parts[:-1]:
-            with accelerator.no_sync(self.model):
-                total += self._backward(part, scale)
-        total += self._backward(parts[-1], scale)
-        norm = self._update(recipe.optimizer.clip)
-        self.pending.append(torch.stack([total, torch.as_tensor(norm, device=total.device)]))
+        recipe = self.job.config.recipe
+        how = Step(
+            rate=rate_at(self.step, self.cell.timeline, recipe.schedule),
+            # Gradients are averaged over processes, hence x processes: the sum is then per token of the whole batch.
+            scale=self.accelerator.num_processes / self.cell.batch_tokens,
+            micro_batch=self.micro_batch,
+            clip=recipe.optimizer.clip,
+        )
+        self.pending.append(self.engine.step(self.batches.at(self.step), how))
         self.step += 1
 
-    def _backward(self, rows: torch.Tensor, scale: float) -> torch.Tensor:
-        if self.fused is not None:
-            return self.fused.accumulate(rows, scale)
-        loss = token_losses(self.model, rows).sum() * scale
-        self.accelerator.backward(loss)
-        return loss.detach()
-
-    def _update(self, clip: float) -> torch.Tensor | float | None:
-        """Clip, step, zero; returns the gradient's norm before clipping."""
-        if self.fused is not None:
-            norm = self.fused.clip(clip)
-            self.raw_optimizer.step()
-            self.fused.gradient.zero_()
-            return norm
-        norm = self.accelerator.clip_grad_norm_(self.parameters, clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return norm
-
-    def fetch(self) -> int | None:
-        """Bring the pending losses here; the first step (from 0) with a loss or gradient that is not finite, if any."""
+    def fetch(self) -> None:
+        """Bring the pending losses and norms here, to the members."""
         if self.pending:
-            block = self.accelerator.reduce(torch.stack(self.pending), reduction="mean")
+            block = self.accelerator.reduce(torch.stack(self.pending), reduction="mean")  # (steps, 2, K)
             assert isinstance(block, torch.Tensor)
-            self.fetched += block.cpu().tolist()
+            for member, own in zip(self.members, block.permute(2, 0, 1).tolist(), strict=True):
+                member.take(own, self.step)
             self.pending.clear()
-        first = self.step - len(self.fetched)
-        bad = (i for i, (loss, norm) in enumerate(self.fetched) if not (math.isfinite(loss) and math.isfinite(norm)))
-        return next((first + i for i in bad), None)
 
-    def log(self, score: Evaluation | None = None) -> dict[str, Any]:
-        """The curve's next row: means over the steps since the last one, and what was scored there."""
-        losses, norms = zip(*self.fetched, strict=True)
-        row = {
-            "step": self.step,
-            "tokens": self.step * self.cell.batch_tokens,
-            "flops": self.cell.flops * self.step / self.cell.steps,
-            "loss": math.fsum(losses) / len(losses),
-            "learning_rate": self.raw_optimizer.param_groups[0]["lr"],
-            "gradient_norm": math.fsum(norms) / len(norms),
-        }
-        if score is not None:
-            row |= {"validation_loss": score.loss, "validation_loss_se": score.loss_se}
-        self.fetched = []
-        self.curve.append(row)
-        return row
+    def log(self, member: Member, score: Evaluation | None = None) -> dict[str, Any]:
+        """The next row of a member's curve."""
+        rate = rate_at(self.step - 1, self.cell.timeline, self.job.config.recipe.schedule)
+        return member.log(self.step, rate, score)
 
-    def score(self, name: str = MAIN) -> Evaluation:
-        """The loss on a validation set, now; every process has to ask."""
-        model = self.accelerator.unwrap_model(self.model)
+    def score(self, k: int = 0, name: str = MAIN) -> Evaluation:
+        """The loss of member `k` on a validation set, now; every process has to ask."""
         count, held_out = self.job.config.data.validation_sequences, self.job.corpus.validation[name]
-        return evaluate(model, held_out, count, self.cell.shape.context, self.accelerator)
+        with uncompiled() if self.compiled else nullcontext():
+            return evaluate(self.engine.models[k], held_out, count, self.cell.shape.context, self.accelerator)
 
     def start_clock(self) -> None:
         """Training begins, or goes on after a pause."""
@@ -195,31 +177,58 @@ class Run:
         return bool(votes > 0)
 
     def save(self) -> None:
-        """Checkpoint; the curve first, so that it never lacks a row that the checkpoint is past."""
-        if self.accelerator.is_main_process:
-            self.job.sweep.write_curve(self.cell.run_id, self.curve)
-            self._save_to(self.job.sweep.checkpoint(self.cell.run_id), self.cell.run_id)
+        """Checkpoint; the curves first, so that they never lack a row that the checkpoint is past."""
+        if not self.accelerator.is_main_process:
+            return
+        tensors: dict[str, torch.Tensor] = {}
+        for k, member in enumerate(self.members):
+            self.write_curve(member)
+            tensors |= {self._prefix(member) + name: tensor for name, tensor in self.engine.tensors(k).items()}
+        self._save_to(self.checkpoint, self._name(), tensors)
 
     def save_trunk(self) -> None:
         """Leave the state for the trunk's longer runs, unless it is there already."""
         assert self.cell.trunk is not None
         path = self.job.sweep.trunk_path(self.cell.trunk, self.step)
         if self.accelerator.is_main_process and not path.is_file():
-            self._save_to(path, self.cell.trunk, curve=self.curve, by=self.cell.run_id)
+            curve = self.members[0].curve
+            self._save_to(path, self.cell.trunk, self.engine.tensors(0), curve=curve, by=self.cell.run_id)
 
-    def _save_to(self, path: Path, of: str, **more: Any) -> None:
-        state = {"step": self.step, "seconds": self.seconds, "begun_at": self.begun_at, "fetched": self.fetched}
+    def _save_to(self, path: Path, of: str, tensors: dict[str, torch.Tensor], **more: Any) -> None:
+        fetched = [member.fetched for member in self.members]
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "begun_at": self.begun_at,
+            "fetched": fetched[0] if len(fetched) == 1 else fetched,
+        }
         # Written in the run's own folder, where what a kill leaves behind is found and removed.
         scratch = self.job.sweep.run_folder(self.cell.run_id)
-        save_checkpoint(path, of, self.raw_model, self.raw_optimizer, state | more, scratch)
+        members = [cell.run_id for cell in self.job.cells]
+        save_checkpoint(path, of, tensors, state | more, scratch=scratch, members=members, writer=self.job.writer)
 
+    def write_curve(self, member: Member) -> None:
+        """Write the curve as it is now."""
+        sweep, run_id, rows = self.job.sweep, member.cell.run_id, list(member.curve)
+        if self.job.writer is None:
+            sweep.write_curve(run_id, rows)
+        else:
+            self.job.writer.submit(lambda: sweep.write_curve(run_id, rows))
 
-def make_optimizer(model: nn.Module, settings: Optimizer, cell: RunPlan) -> torch.optim.AdamW:
-    """Fused AdamW at rate 0 (`train_step` sets it); weight decay on matrices only, norms are left alone."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": cell.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(settings.beta1, cell.beta2), eps=settings.eps, fused=True)
+    def settle(self) -> None:
+        """Return once all is on the disk. Raises OSError where it said no."""
+        if self.job.writer is not None:
+            self.job.writer.finish()
+
+    def _name(self) -> str:
+        return self.cell.run_id if not self.job.others else stack_name(self.job.cells)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where its own state is saved."""
+        sweep = self.job.sweep
+        return sweep.checkpoint(self.cell.run_id) if not self.job.others else sweep.stack_path(self._name())
+
+    def _prefix(self, member: Member) -> str:
+        """What its tensors' names begin with in the checkpoint: nothing for a run alone."""
+        return f"{member.cell.run_id}." if self.job.others else ""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..fitting.jsonio import to_strict
 from ..fitting.schema import MARK, SCHEMA_VERSION
+from .background import Background
 from .config import SweepConfig
 from .outcome import planned_record
 from .plan import Plan, RunPlan
 from .records import SweepFolder
-from .wandb_session import end_run, forget_mirrored, guarded, is_mirrored, mode_of, open_run
+from .wandb_session import end_run, forget_mirrored, guarded, hold_mirror, is_mirrored, mode_of, open_run
 
 
 def wandb_id(config: SweepConfig, name: str) -> str:
@@ -24,7 +25,8 @@ class Mirror:
     """One cell in W&B: the same run whenever it is resumed, its training curve, then its record as summary.
 
     `past` are the rows of the curve so far. They are logged again, since those of a process that was killed never left
-    it; a run that is resumed online takes only what is newer than all it has.
+    it; a run that is resumed online takes only what is newer than all it has. With a `queue` its thread talks to W&B,
+    and the cell waits for none of it; the mirror is whole, or known not to be, once the queue is finished.
     """
 
     def __init__(
@@ -35,58 +37,87 @@ class Mirror:
         *,
         past: Sequence[Mapping[str, Any]] = (),
         active: bool = True,
+        queue: Background | None = None,
     ) -> None:
+        self._active = active and mode_of(config) != "disabled"
         self._folder = folder
-        self._config = _config_of(cell, config)
-        # Told again even where it is as planned: a try that failed before has told the summary otherwise.
-        self._reached = {key for key, value in planned_record(cell, config, 0).items() if value != self._config[key]}
+        self._queue = queue
         self._whole = self._failed = False
-        self._run: Any = guarded(lambda: self._start(cell, config)) if active else None
+        self._run: Any = None
+        self._lock: IO[str] | None = None  # the cell's claim may end before a queue comes to the mirror's end
+        if not self._active:
+            return
+        # At once: a process that dies before the thread comes to it must not leave the mirror of an earlier try.
+        guarded(lambda: forget_mirrored(folder, wandb_id(config, cell.run_id)))
+        self._do(lambda: self._start(cell, config))
         for row in past:
             self.log(row)
 
-    def _start(self, cell: RunPlan, config: SweepConfig) -> Any:
-        forget_mirrored(self._folder, wandb_id(config, cell.run_id))
-        width, n_params = cell.shape.width, self._config["n_params"]
+    def _do(self, action: Callable[[], object]) -> None:
+        """Now, or in its turn on the queue's thread; an error of W&B's costs the mirror, not the cell."""
+        if not self._active:
+            return
+        if self._queue is None:
+            guarded(action)
+        else:
+            self._queue.submit(lambda: guarded(action))
+
+    def _start(self, cell: RunPlan, config: SweepConfig) -> None:
+        self._config = _config_of(cell, config)
+        # Told again even where it is as planned: a try that failed before has told the summary otherwise.
+        self._reached = {key for key, value in planned_record(cell, config, 0).items() if value != self._config[key]}
+        width, n_params, name = cell.shape.width, self._config["n_params"], wandb_id(config, cell.run_id)
+        self._lock = hold_mirror(self._folder, name)
+        if self._lock is None:
+            return
         run = open_run(
             config,
             self._folder,
-            id=wandb_id(config, cell.run_id),
+            id=name,
             name=f"{cell.budget:.3g} width {width} seed {cell.seed}",
             job_type="train",
             tags=[f"C={cell.budget:.3g}", f"N={n_params:.3g}", f"width={width}", f"seed={cell.seed}"],
             config=self._config,
         )
-        if run is not None:
-            # The summary is the record and nothing else: the last row's rate is not the cell's.
-            run.define_metric("*", step_metric="tokens", summary="none")
-        return run
+        # The summary is the record and nothing else: the last row's rate is not the cell's.
+        run.define_metric("*", step_metric="tokens", summary="none")
+        self._run = run
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Mirror a row of the curve at its step, `loss` as `train_loss`: the summary's is the validation loss."""
+        self._do(lambda: self._log(row))
+
+    def _log(self, row: Mapping[str, Any]) -> None:
         if self._run is None or row["step"] < self._run.starting_step:
             return
         values = {"train_loss" if key == "loss" else key: value for key, value in to_strict(row).items()}
         step = values.pop("step")
-        guarded(lambda: self._run.log(values, step=step))
+        self._run.log(values, step=step)
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Mirror the record as the run's summary: how far it came, and what the run's config does not say."""
-        if self._run is not None:
-            self._failed = record["status"] != "finished"
-            guarded(lambda: self._summarise(to_strict(record)))
+        self._do(lambda: self._summarise(to_strict(record)))
 
     def _summarise(self, record: Mapping[str, Any]) -> None:
+        if self._run is None:
+            return
+        self._failed = record["status"] != "finished"
         new = {k: v for k, v in record.items() if k in self._reached or k not in self._config or self._config[k] != v}
         self._run.summary.update(new)
         self._whole = True
 
     def close(self) -> None:
         """End the W&B run, also after an error; without a record it counts as failed there, until it is resumed."""
-        if self._run is not None:
-            failed = self._failed or not self._whole
-            guarded(lambda: end_run(self._run, self._folder, whole=self._whole, failed=failed))
-            self._run = None
+        self._do(self._end)
+
+    def _end(self) -> None:
+        run, self._run = self._run, None
+        try:
+            if run is not None:
+                end_run(run, self._folder, whole=self._whole, failed=self._failed or not self._whole)
+        finally:
+            if self._lock is not None:
+                self._lock.close()
 
 
 def _config_of(cell: RunPlan, config: SweepConfig) -> dict[str, Any]:

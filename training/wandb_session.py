@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .config import SweepConfig
 
@@ -130,6 +131,21 @@ def wait_for_logs() -> None:
 def is_mirrored(folder: Path, run_id: str) -> bool:
     """Whether the W&B run `run_id` holds all there is to mirror; it goes with the folder wandb/."""
     return _marker(folder, run_id).exists()
+
+
+def hold_mirror(folder: Path, run_id: str) -> IO[str] | None:
+    """Keep other processes from mirroring the run until the file is closed; None where one is at it."""
+    path = _marker(folder, f"{run_id}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except OSError:
+        pass  # a file system without locks: a cell could be mirrored twice, with the same rows
+    return file
 
 
 def forget_mirrored(folder: Path, run_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,17 @@ def test_plan_shows_what_training_holds_of_each_validation_set(command: Callable
     assert shown["validation"].endswith(": 0.0%")
     assert 45 < float(shown["other"].rsplit(" ", 1)[1].rstrip("%")) < 52
     assert "1 near duplicates of validation documents are kept in training." in done.out
+
+
+def test_plan_shows_the_memory_of_each_cell_and_writes_its_bytes(command: Callable[..., Any], tmp_path: Path) -> None:
+    device = ("--set", "execution.device=cpu")
+    done = command("plan", SMOKE, *device, "--json", tmp_path / "plan.json")
+    assert "the peak of a process that trains one cell on the CPU, the whole batch at a time" in done.out
+    assert max(map(len, done.out.split("\nN and D count")[0].splitlines())) <= 100
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert plan["memory_device"] == "cpu"
+    for cell in plan["cells"]:
+        assert f" {cell['memory_bytes'] / 2**20:,.0f}M " in done.out
+    on_gpu = command("plan", SMOKE, "--set", "execution.device=cuda", "--set", "execution.micro_batch=1")
+    assert "the most that torch allocates on the GPU for one cell" in on_gpu.out
+    assert "1 of its sequences at a time" in on_gpu.out

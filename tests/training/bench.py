@@ -29,6 +29,8 @@ class Ear:
 
     def ended(self, cell: RunPlan, record: dict[str, Any]) -> None: ...
 
+    def note(self, words: str) -> None: ...
+
     def trouble(self, cell: RunPlan, reason: str) -> None:
         self.troubles.append(reason)
 

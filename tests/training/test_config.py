@@ -21,7 +21,16 @@ def test_the_configs_that_ship_are_valid(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1e18", 1e18), ("1E-3", 1e-3), ("2.5e3", 2500.0), ("7", 7), ("-.5", -0.5), ("1e1O", "1e1O"), ("true", True)],
+    [
+        ("1e18", 1e18),
+        ("1E-3", 1e-3),
+        ("2.5e3", 2500.0),
+        ("7", 7),
+        ("-.5", -0.5),
+        ("1e1O", "1e1O"),
+        ("true", True),
+        ("off", "off"),
+    ],
 )
 def test_yaml_numbers(text: str, value: object) -> None:
     parsed = parse_yaml(text, "test")

@@ -9,6 +9,8 @@ import pytest
 
 from isoflop.fitting import InputError
 from isoflop.training.config import SweepConfig, load_config
+from isoflop.training.corpus import CorpusInfo, ValidationInfo
+from isoflop.training.planning import make_plan
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SWEEPS = [*CONFIGS.glob("*.yaml"), *CONFIGS.glob("ladder/*.yaml"), *CONFIGS.glob("ladder/gpu/[0-9]*.yaml")]
@@ -75,3 +77,23 @@ def test_what_cannot_be_extended_is_said_in_one_line(tmp_path: Path, text: str, 
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(InputError, match=message):
         load_config(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "vocab_size", "tokens", "flops", "n_cells"),
+    [("gpu", 256, 260_000_000, 1.05e17, 49), ("gpu_night", 4096, 12_000_000_000, 1.02e19, 35)],
+)
+def test_the_gpus_configs_are_what_their_headers_say(
+    name: str, vocab_size: int, tokens: int, flops: float, n_cells: int
+) -> None:
+    held_out = {"validation": ValidationInfo(10_000_000, 100, 10_000_000)}
+    config = load_config(CONFIGS / f"{name}.yaml")
+    plan = make_plan(config, CorpusInfo("f" * 16, "-", vocab_size, 1000, 0, tokens, held_out))
+    assert len(plan.cells) == n_cells
+    assert plan.flops == pytest.approx(flops, rel=0.01)
+    for budget in config.grid.budgets:
+        cells = [cell for cell in plan.cells if cell.budget == budget]
+        # Enough steps for a warmup and a decay, and D/N on both sides of where the optimum is looked for.
+        assert min(cell.steps for cell in cells) >= 1800
+        per_param = [cell.tokens / cell.counts.params.n_params for cell in cells]
+        assert min(per_param) < 10 < 100 < max(per_param)

@@ -116,24 +116,34 @@ def test_every_matrix_decays_and_every_vector_does_not(config: ModelConfig, shap
     assert vectors == n.block_vectors + n.final_norm
 
 
-@pytest.mark.parametrize(("config", "shape"), [entry for entry in LLAMAS if entry[1].kv_heads == entry[1].heads])
-def test_the_fused_step_is_the_models_own_loss_and_gradient(config: ModelConfig, shape: ModelShape) -> None:
+FULL_HEADS = [entry for entry in LLAMAS if entry[1].kv_heads == entry[1].heads]
+
+
+@pytest.mark.parametrize("n_models", [1, 3])
+@pytest.mark.parametrize(("config", "shape"), FULL_HEADS)
+def test_the_fused_step_is_each_models_own_loss_and_gradient(
+    config: ModelConfig, shape: ModelShape, n_models: int
+) -> None:
     generator = torch.Generator().manual_seed(0)
-    rows = torch.randint(0, shape.vocab_size, (11, shape.context + 1), generator=generator)
-    model = build_model(shape, config, seed=0)
-    for parameter in model.parameters():  # norms too have weights that differ
-        parameter.data.mul_(torch.rand(parameter.shape, generator=generator) + 0.5)
-    loss = token_losses(model, rows).sum() / 100
-    loss.backward()
-    expected = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    model.zero_grad(set_to_none=True)
-    fused = FusedLlama(model, shape)
-    assert fused.accumulate(rows[:4], 0.01) + fused.accumulate(rows[4:], 0.01) == pytest.approx(loss.item(), rel=1e-5)
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None
-        largest = expected[name].abs().max().item()
-        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-3, atol=1e-5 * largest, msg=name)
-    torch.testing.assert_close(token_losses(model, rows).sum() / 100, loss, rtol=1e-6, atol=0)
+    rows = torch.randint(0, shape.vocab_size, (n_models, 11, shape.context + 1), generator=generator)
+    models = [build_model(shape, config, seed=seed) for seed in range(n_models)]
+    losses, expected = [], []
+    for model, mine in zip(models, rows, strict=True):
+        for parameter in model.parameters():  # norms too have weights that differ
+            parameter.data.mul_(torch.rand(parameter.shape, generator=generator) + 0.5)
+        loss = token_losses(model, mine).sum() / 100
+        loss.backward()
+        losses.append(loss.detach())
+        expected.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+    fused = FusedLlama(models, shape)
+    sums = fused.accumulate(rows[:, :4], 0.01) + fused.accumulate(rows[:, 4:], 0.01)
+    torch.testing.assert_close(sums, torch.stack(losses), rtol=1e-5, atol=0)
+    for k, model in enumerate(models):
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None
+            own, largest = expected[k][name], expected[k][name].abs().max().item()
+            torch.testing.assert_close(parameter.grad, own, rtol=1e-3, atol=1e-5 * largest, msg=name)
+        torch.testing.assert_close(token_losses(model, rows[k]).sum() / 100, losses[k], rtol=1e-6, atol=0)
 
 
 def test_the_fused_step_survives_losses_that_underflow() -> None:
@@ -143,7 +153,7 @@ def test_the_fused_step_survives_losses_that_underflow() -> None:
     rows = torch.randint(0, 256, (4, 65), generator=torch.Generator().manual_seed(0))
     expected = token_losses(model, rows).sum().item()
     assert expected > 200 * rows[:, 1:].numel()
-    assert FusedLlama(model, shape).accumulate(rows, 1.0).item() == pytest.approx(expected, rel=1e-4)
+    assert FusedLlama([model], shape).accumulate(rows[None], 1.0).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_planning_a_built_in_family_needs_no_torch() -> None:

@@ -35,18 +35,18 @@ def test_a_trunk_out_of_time_is_not_begun_again_by_its_branches(text_folder: Pat
     bench = Bench(text_folder, tmp_path, execution__max_seconds=1e-9, **BUDGETS)
     first = bench.plan.cells[0]
     ear = Ear()
-    outcome = run_inline(bench.plan, bench.sweep, bench.sweep.to_do(bench.plan), ear)
+    outcome = run_inline(bench.plan, bench.sweep, [(cell,) for cell in bench.sweep.to_do(bench.plan)], ear)
     assert len(outcome.paused) == 3
     assert [path.parent.name for path in tmp_path.glob("*/checkpoint.safetensors")] == [first.run_id]
     assert sum(f"waits for the trunk that {first.run_id}" in reason for reason in ear.troubles) == 2
     # So do worker processes' launches; where the trunk's state is there, a branch waits for nobody.
     for trained, left in ((False, 0), (True, 1)):
-        launcher = LocalLauncher(bench.plan, bench.sweep, bench.plan.cells[1:2], Ear())
+        launcher = LocalLauncher(bench.plan, bench.sweep, [bench.plan.cells[1:2]], Ear())
         if trained:
             path = bench.sweep.trunk_path(str(first.trunk), first.trunk_steps)
             path.parent.mkdir(parents=True)
             path.touch()
-        launcher.conclude(first, "paused", "stopped")
+        launcher.conclude((first,), "paused", "stopped")
         assert len(launcher.queue) == left
 
 
@@ -92,15 +92,15 @@ def test_states_of_trunks_that_an_edited_config_has_left_are_removed_too(text_fo
 def test_a_worker_that_leaves_after_a_failure_is_given_no_further_cell(text_folder: Path, tmp_path: Path) -> None:
     bench = Bench(text_folder, tmp_path, **BUDGETS)
     first, *others = bench.plan.cells
-    launcher = LocalLauncher(bench.plan, bench.sweep, others, Ear())
+    launcher = LocalLauncher(bench.plan, bench.sweep, [(cell,) for cell in others], Ear())
     # What the cell's failure says arrives before the worker is gone.
     script = """echo '{"event": "failed", "reason": "torn"}'; read line"""
     with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
-        slot = Slot(0, worker, tmp_path, 0, ready=True, cell=first)
+        slot = Slot(0, worker, tmp_path, 0, ready=True, order=(first,))
         launcher.slots.append(slot)
         launcher.hear(slot)
         launcher.hand_out()
         assert launcher.outcome.failed == {first.run_id: "torn"}
-        assert slot.cell is None
-        assert list(launcher.queue) == others
+        assert not slot.order
+        assert list(launcher.queue) == [(cell,) for cell in others]
         worker.kill()

@@ -127,19 +127,19 @@ def test_a_branch_waits_for_its_trunk_and_no_longer(text_folder: Path, tmp_path:
     changes = BUDGETS | {"grid__widths": [4, 8]}
     bench = Bench(text_folder, tmp_path, recipe__schedule=WSD, **changes)
     to_do = bench.sweep.to_do(bench.plan)
-    launcher = LocalLauncher(bench.plan, bench.sweep, to_do, Ear())
-    order = []
+    launcher = LocalLauncher(bench.plan, bench.sweep, [(cell,) for cell in to_do], Ear())
+    given = []
     for index in range(2):
-        cell = launcher.next_ready()
-        assert cell is not None
-        launcher.queue.remove(cell)
-        launcher.slots.append(Slot(index, None, tmp_path, 0, True, cell))  # type: ignore[arg-type]
-        order.append(cell)
-    assert {cell.shape.width for cell in order} == {4, 8}, "two trunks, not two cells of one"
+        order = launcher.next_ready()
+        assert order is not None
+        launcher.queue.remove(order)
+        launcher.slots.append(Slot(index, None, tmp_path, 0, True, order))  # type: ignore[arg-type]
+        given += order
+    assert {cell.shape.width for cell in given} == {4, 8}, "two trunks, not two cells of one"
     assert launcher.next_ready() is None
-    saved = bench.sweep.trunk_path(str(order[0].trunk), order[0].trunk_steps)
+    saved = bench.sweep.trunk_path(str(given[0].trunk), given[0].trunk_steps)
     saved.parent.mkdir(parents=True)
     saved.touch()
     branch = launcher.next_ready()
     assert branch is not None
-    assert branch.trunk == order[0].trunk
+    assert branch[0].trunk == given[0].trunk

@@ -12,7 +12,7 @@ from ...fitting.errors import InputError
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader whose floats are those of YAML 1.2 (PyYAML reads `1e18` as a string)."""
+    """SafeLoader whose floats and booleans are those of YAML 1.2 (PyYAML reads `1e18` as text, and `on` as true)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
@@ -23,7 +23,9 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:float"]
+    first: [
+        (tag, regexp) for tag, regexp in resolvers if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
@@ -33,6 +35,7 @@ _Loader.add_implicit_resolver(
     ),
     list("-+.0123456789"),
 )
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^([Tt]rue|TRUE|[Ff]alse|FALSE)$"), list("tTfF"))
 
 
 def parse_yaml(text: str, where: str) -> Any:

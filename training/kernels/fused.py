@@ -1,17 +1,18 @@
-"""A small Llama's loss and gradient on a CPU, written out by hand with few operators and no autograd.
+"""Small Llamas' loss and gradients on a CPU, written out by hand with few operators and no autograd, K at a time.
 
 A small model's step is spent on dispatching operators and on passes over memory, not on arithmetic. This is the same
-function as transformers' Llama (a test holds loss and every gradient against it), but query, key and value are one
-matmul, gate and up another; a norm's weight is folded into the matrix that follows; attention works on transposed
-heads, so that its small matmuls are S wide instead of k; and logits are made, turned into their own gradient in
-place, and used up in chunks that stay in the cache.
+function as transformers' Llama (a test holds loss and every gradient against it), but with tokens last, so that what
+is done a token runs along memory and heads are split without transposing; query, key and value are one matmul, gate
+and up another; a norm's weight is folded into the matrix that follows; logits are made in base 2, turned into their own
+gradient in place, and used up in chunks that stay in the cache.
 
-Shapes: B sequences of S tokens, T = B S; d width, h heads of k, f MLP width, V vocabulary.
+Shapes: K models, each with B sequences of S tokens, T = B S; d width, h heads of k, f MLP width, V vocabulary.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,92 +20,121 @@ import torch
 from torch import Tensor, nn
 
 from ...fitting.counting import ModelShape
-from ..plan import RunPlan
+from .flat import FlatWeights
 
-LOGIT_ROWS = 512  # tokens whose logits exist at a time
-
-
-ATTENTION_BYTES = 2**28  # of all blocks' attention weights, which are kept for the backward pass
-
-
-def is_supported(cell: RunPlan, device: torch.device, precision: str, n_processes: int) -> bool:
-    """Whether `FusedLlama` computes this cell: a Llama in fp32 on one CPU process, full heads, short contexts.
-
-    It was the faster one at every width tried, 16 to 256, most at the smallest.
-    """
-    shape = cell.shape
-    attention = 4 * cell.batch_sequences * shape.heads * shape.context**2 * shape.depth
-    is_llama = shape.family == "llama" and shape.kv_heads == shape.heads
-    alone = device.type == "cpu" and n_processes == 1
-    return is_llama and alone and precision == "fp32" and attention <= ATTENTION_BYTES
+LOGITS_AT_ONCE = 1 << 18  # of all models together: 1 MiB, a core's cache
+LN2 = math.log(2)
 
 
 @dataclass
 class _Saved:
     """What a block's backward pass needs of its forward pass."""
 
-    normed: Tensor  # x / rms, (T, d)
-    scale: Tensor  # 1 / rms, (T, 1)
-    query: Tensor  # (B h, k, S), rotated
+    normed: Tensor  # x / length, (K, d, T)
+    length: Tensor  # sqrt(sum x^2 + d eps), (K, 1, T)
+    query: Tensor  # (K B h, k, S), rotated
     key: Tensor
     value: Tensor
-    weights: Tensor  # attention, (B h, S, S)
-    attended: Tensor  # (B h, k, S)
-    attended_rows: Tensor  # the same as (T, h k)
+    weights: Tensor  # attention, (K B h, S, S)
+    attended: Tensor  # (K, h k, T)
     mlp_normed: Tensor
-    mlp_scale: Tensor
-    gate: Tensor  # (T, f)
+    mlp_length: Tensor
+    gate: Tensor  # (K, f, T)
     up: Tensor
     activated: Tensor  # silu(gate)
+    product: Tensor  # silu(gate) up
 
 
+@dataclass
+class _Matrix:
+    """A matrix of each model with the norm before it folded in, (K, out, in), and the gradient of that product."""
+
+    folded: Tensor
+    gradient: Tensor
+
+
+@dataclass
 class _Block:
-    """One block's parameters, those of a joint matmul laid side by side, and their gradients likewise."""
-
-    def __init__(self, layer: Any) -> None:
-        attention, mlp = layer.self_attn, layer.mlp
-        self.qkv, self.qkv_grad = _joined(attention.q_proj, attention.k_proj, attention.v_proj)
-        self.gate_up, self.gate_up_grad = _joined(mlp.gate_proj, mlp.up_proj)
-        self.out: nn.Parameter = attention.o_proj.weight
-        self.down: nn.Parameter = mlp.down_proj.weight
-        self.norm: nn.Parameter = layer.input_layernorm.weight
-        self.mlp_norm: nn.Parameter = layer.post_attention_layernorm.weight
+    qkv: _Matrix
+    out: _Matrix
+    gate_up: _Matrix
+    down: _Matrix
 
 
 class FusedLlama:
-    """Loss and gradients of `model`, accumulated into its parameters' `.grad`, all of them views of `gradient`.
+    """Loss and gradients of K equal `models`, accumulated into `weights`."""
 
-    The model keeps working: its parameters become views of joint tensors.
-    """
+    def __init__(self, models: Sequence[nn.Module], shape: ModelShape) -> None:
+        self.shape, self.n_models = shape, len(models)
+        self.weights = weights = FlatWeights(models)
+        self._folded = torch.empty_like(weights.matrices.values)
+        self._gradient = torch.empty_like(weights.matrices.values)
+        # Which vector's entry scales each column; the last one is 1, for matrices that no norm precedes.
+        n_vectors = weights.vectors.values.shape[1]
+        self._column = torch.full((weights.matrices.values.shape[1],), n_vectors)
+        self._folds: list[tuple[str, str, str]] = []  # first and last matrix, the norm before them
+        self.blocks = [self._block(f"model.layers.{i}.") for i in range(shape.depth)]
+        head = "lm_head.weight" if "lm_head.weight" in weights.places else "model.embed_tokens.weight"
+        self.head = self._matrix(head, norm="model.norm.weight")
+        # Norms are taken by length, not by root mean square, and logits are in base 2.
+        self._gain = torch.full((n_vectors,), math.sqrt(shape.width))
+        final = weights.places["model.norm.weight"].start
+        self._gain[final : final + shape.width] /= LN2
+        self._one = torch.ones(self.n_models, 1)
+        rows = weights.matrices.values.shape[1] // shape.width  # every matrix is some rows of the width
+        first = weights.places["model.embed_tokens.weight"].start // shape.width
+        self._first_token = (first + rows * torch.arange(self.n_models))[:, None]
+        body: Any = models[0].model
+        self.eps: float = shape.width * body.norm.variance_epsilon
+        self._tables(body.rotary_emb.inv_freq)
 
-    def __init__(self, model: nn.Module, shape: ModelShape) -> None:
-        self.shape = shape
-        body: Any = model.model
-        # All gradients lie in one tensor, so that zeroing and clipping are an operator each.
-        self.gradient = torch.zeros(sum(parameter.numel() for parameter in model.parameters()))
-        start = 0
-        for parameter in model.parameters():
-            end = start + parameter.numel()
-            parameter.grad = self.gradient[start:end].view_as(parameter)
-            start = end
-        self.blocks = [_Block(layer) for layer in body.layers]
-        self.embedding: nn.Parameter = body.embed_tokens.weight
-        output: Any = model.lm_head
-        self.head: nn.Parameter = output.weight
-        self.norm: nn.Parameter = body.norm.weight
-        self.eps: float = body.norm.variance_epsilon
-        angles = body.rotary_emb.inv_freq[:, None] * torch.arange(shape.context)
-        self.cos, self.sin = angles.cos(), angles.sin()  # (k / 2, S)
-        self.mask = torch.full((shape.context, shape.context), -math.inf).triu(1)
+    def _tables(self, frequencies: Tensor) -> None:
+        """Cosines for query, key and value, (3, 1, 1, 1, 1, k / 2, S), sines (k / 2, S), and those for the way back."""
+        angles = frequencies[:, None] * torch.arange(self.shape.context)
+        cos, sin, scale = angles.cos(), angles.sin(), self.shape.head_dim**-0.5
+        one = torch.ones_like(cos)  # values are not rotated
+        self.cos = torch.stack([cos, cos, one])[:, None, None, None, None]
+        self.sin = sin
+        self.back_cos = torch.stack([cos * scale, cos * scale, one])[:, None, None, None, None]
+        self.back_sin = -sin * scale
+        self.mask = torch.full((self.shape.context, self.shape.context), -math.inf).triu(1)
+
+    def _block(self, prefix: str) -> _Block:
+        attention, mlp = f"{prefix}self_attn.", f"{prefix}mlp."
+        norm, mlp_norm = f"{prefix}input_layernorm.weight", f"{prefix}post_attention_layernorm.weight"
+        return _Block(
+            qkv=self._matrix(f"{attention}q_proj.weight", f"{attention}v_proj.weight", norm=norm),
+            out=self._matrix(f"{attention}o_proj.weight"),
+            gate_up=self._matrix(f"{mlp}gate_proj.weight", f"{mlp}up_proj.weight", norm=mlp_norm),
+            down=self._matrix(f"{mlp}down_proj.weight"),
+        )
+
+    def _matrix(self, name: str, last: str | None = None, *, norm: str | None = None) -> _Matrix:
+        """The matrices from `name` to `last`, which follow each other in memory, as one."""
+        weights, width = self.weights, self.shape.width
+        if norm is not None:
+            start, end = weights.places[name].start, weights.places[last or name]
+            columns = weights.places[norm].start + torch.arange(width)
+            n_rows = (end.start + end.shape.numel() - start) // width
+            self._column[start : start + n_rows * width] = columns.repeat(n_rows)
+            self._folds.append((name, last or name, norm))
+        return _Matrix(weights.of(name, self._folded, last), weights.of(name, self._gradient, last))
 
     @torch.inference_mode()
     def accumulate(self, rows: Tensor, scale: float) -> Tensor:
-        """Add the gradients of `scale` x summed nats; returns that loss.
+        """Add the gradients of `scale` x summed nats; returns that loss of each model, (K,).
 
-        `rows` holds token ids, (B, S + 1): inputs and, one later, their targets.
+        `rows` holds token ids, (K, B, S + 1): inputs and, one later, their targets.
         """
-        inputs, targets = rows[:, :-1].reshape(-1), rows[:, 1:].reshape(-1, 1)
-        x = self.embedding[inputs]
+        n_models, n_tokens = self.n_models, rows.shape[1] * self.shape.context
+        matrices, width = self.weights.matrices, self.shape.width
+        factor = torch.cat([self.weights.vectors.values * self._gain, self._one], 1).index_select(1, self._column)
+        torch.mul(matrices.values, factor, out=self._folded)
+        self._gradient.zero_()
+        inputs = (rows[:, :, :-1].reshape(n_models, n_tokens) + self._first_token).view(-1)
+        targets = rows[:, :, 1:].reshape(n_models, n_tokens, 1)
+        x = matrices.values.view(-1, width).index_select(0, inputs)
+        x = x.view(n_models, n_tokens, width).transpose(1, 2).contiguous()
         saved = []
         for block in self.blocks:
             x, kept = self._forward(block, x)
@@ -112,148 +142,130 @@ class FusedLlama:
         loss, dx = self._head(x, targets, scale)
         for block, kept in zip(reversed(self.blocks), reversed(saved), strict=True):
             self._backward(block, kept, dx)
-        _grad(self.embedding).index_add_(0, inputs, dx)
+        self._unfold(factor)
+        matrices.gradient.view(-1, width).index_add_(0, inputs, dx.transpose(1, 2).reshape(-1, width))
         return loss
 
-    @torch.inference_mode()
-    def clip(self, max_norm: float) -> Tensor:
-        """Scale the gradient down to `max_norm` where it is longer; returns the norm it had."""
-        norm = torch.linalg.vector_norm(self.gradient)
-        self.gradient.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0))
-        return norm
+    def _unfold(self, factor: Tensor) -> None:
+        """From the gradient of matrix x factor to those of the matrix and of the norm's weight in the factor."""
+        matrices, vectors = self.weights.matrices, self.weights.vectors
+        matrices.gradient.addcmul_(self._gradient, factor)
+        by_column = self._gradient.mul_(matrices.values)
+        for first, last, norm in self._folds:
+            place = self.weights.places[norm]
+            here = slice(place.start, place.start + place.shape.numel())
+            vectors.gradient[:, here].addcmul_(self.weights.of(first, by_column, last).sum(1), self._gain[here])
 
     def _forward(self, block: _Block, x: Tensor) -> tuple[Tensor, _Saved]:
-        heads, context, size = self.shape.heads, self.shape.context, self.shape.head_dim
-        n_sequences = len(x) // context
-        normed, scale = self._normed(x)
-        qkv = normed @ (block.qkv * block.norm).t()
-        # (T, 3 h k) -> (B, 3, h, 2 halves, k / 2, S)
-        halves = qkv.view(n_sequences, context, -1).transpose(1, 2).contiguous()
-        halves = halves.view(n_sequences, 3, heads, 2, size // 2, context)
-        rotated = torch.empty(2, n_sequences, heads, 2, size // 2, context)
-        self._rotate(halves[:, :2].transpose(0, 1), rotated, 1)
-        query, key = rotated.view(2, n_sequences * heads, size, context)
-        value = halves[:, 2].reshape(n_sequences * heads, size, context)
-        weights = torch.baddbmm(self.mask, query.transpose(1, 2), key, alpha=size**-0.5)
+        normed, length = self._normed(x)
+        rotated = self._rotated(torch.bmm(block.qkv.folded, normed))
+        query, key, value = rotated
+        weights = torch.baddbmm(self.mask, query.transpose(1, 2), key, alpha=self.shape.head_dim**-0.5)
         torch.softmax(weights, -1, out=weights)
-        attended = torch.bmm(value, weights.transpose(1, 2))
-        attended_rows = attended.view(n_sequences, -1, context).transpose(1, 2).reshape(len(x), -1)
-        x = torch.addmm(x, attended_rows, block.out.t())
-        mlp_normed, mlp_scale = self._normed(x)
-        gate, up = (mlp_normed @ (block.gate_up * block.mlp_norm).t()).chunk(2, dim=1)
+        attended = self._joined(torch.bmm(value, weights.transpose(1, 2)), x.shape[2])
+        x = torch.baddbmm(x, block.out.folded, attended)
+        mlp_normed, mlp_length = self._normed(x)
+        gate, up = torch.bmm(block.gate_up.folded, mlp_normed).chunk(2, dim=1)
         activated = nn.functional.silu(gate)
-        x = torch.addmm(x, activated * up, block.down.t())
+        product = activated * up
+        x = torch.baddbmm(x, block.down.folded, product)
         kept = _Saved(
-            normed, scale, query, key, value, weights, attended, attended_rows,
-            mlp_normed, mlp_scale, gate, up, activated,
+            normed, length, query, key, value, weights, attended,
+            mlp_normed, mlp_length, gate, up, activated, product,
         )  # fmt: skip
         return x, kept
 
     def _backward(self, block: _Block, kept: _Saved, dx: Tensor) -> None:
         """Take `dx`, the gradient of the block's output, to that of its input, in place."""
         # MLP: x + down(silu(gate) up)
-        d_product = dx @ block.down
-        _grad(block.down).addmm_(dx.t(), kept.activated * kept.up)
+        d_product = _through(block.down, kept.product, dx)
         width = kept.gate.shape[1]
-        d_gate_up = torch.empty(len(dx), 2 * width)
+        d_gate_up = torch.empty(self.n_models, 2 * width, dx.shape[2])
         torch.mul(d_product, kept.activated, out=d_gate_up[:, width:])
         d_product.mul_(kept.up)
         torch.ops.aten.silu_backward.grad_input(d_product, kept.gate, grad_input=d_gate_up[:, :width])
-        d_normed = _folded_backward(d_gate_up, kept.mlp_normed, block.gate_up, block.gate_up_grad, block.mlp_norm)
-        _norm_backward(dx, d_normed, kept.mlp_normed, kept.mlp_scale)
+        _norm_backward(dx, _through(block.gate_up, kept.mlp_normed, d_gate_up), kept.mlp_normed, kept.mlp_length)
         # Attention: x + out(weights value)
-        d_rows = dx @ block.out
-        _grad(block.out).addmm_(dx.t(), kept.attended_rows)
-        d_qkv = self._attention_backward(kept, d_rows)
-        d_normed = _folded_backward(d_qkv, kept.normed, block.qkv, block.qkv_grad, block.norm)
-        _norm_backward(dx, d_normed, kept.normed, kept.scale)
+        d_qkv = self._attention_backward(kept, _through(block.out, kept.attended, dx))
+        _norm_backward(dx, _through(block.qkv, kept.normed, d_qkv), kept.normed, kept.length)
 
-    def _attention_backward(self, kept: _Saved, d_rows: Tensor) -> Tensor:
-        """From the gradient of the attended rows, (T, h k), to that of query, key and value, (T, 3 h k)."""
-        heads, context, size = self.shape.heads, self.shape.context, self.shape.head_dim
-        n_sequences = len(d_rows) // context
-        d_attended = d_rows.view(n_sequences, context, -1).transpose(1, 2).contiguous().view_as(kept.attended)
-        d_value = torch.bmm(d_attended, kept.weights)
-        # Softmax's gradient: weights (dW - sum(dW weights)), and that sum is sum(d_attended attended) over k.
-        d_scores = torch.bmm(d_attended.transpose(1, 2), kept.value)
-        d_scores.sub_((d_attended * kept.attended).sum(1).unsqueeze(2)).mul_(kept.weights).mul_(size**-0.5)
-        d_rotated = torch.empty(2, n_sequences * heads, size, context)
-        torch.bmm(kept.key, d_scores.transpose(1, 2), out=d_rotated[0])
-        torch.bmm(kept.query, d_scores, out=d_rotated[1])
-        d_halves = torch.empty(n_sequences, 3, heads, 2, size // 2, context)
-        parts = d_rotated.view(2, n_sequences, heads, 2, size // 2, context)
-        self._rotate(parts, d_halves[:, :2].transpose(0, 1), -1)
-        d_halves[:, 2].copy_(d_value.view(n_sequences, heads, 2, size // 2, context))
-        return d_halves.view(n_sequences, -1, context).transpose(1, 2).reshape(len(d_rows), -1)
+    def _attention_backward(self, kept: _Saved, d_attended: Tensor) -> Tensor:
+        """From the gradient of what was attended to, (K, h k, T), to that of query, key and value, (K, 3 h k, T)."""
+        context, size = self.shape.context, self.shape.head_dim
+        d_heads = d_attended.view(self.n_models, -1, d_attended.shape[2] // context, context).transpose(1, 2)
+        d_heads = d_heads.contiguous().view(-1, size, context)
+        parts = torch.empty(3, *d_heads.shape)
+        torch.bmm(d_heads, kept.weights, out=parts[2])
+        d_weights = torch.bmm(d_heads.transpose(1, 2), kept.value)
+        d_scores = torch._softmax_backward_data(d_weights, kept.weights, -1, d_weights.dtype)
+        torch.bmm(kept.key, d_scores.transpose(1, 2), out=parts[0])
+        torch.bmm(kept.query, d_scores, out=parts[1])
+        d_qkv = torch.empty(self.n_models, 3 * d_attended.shape[1], d_attended.shape[2])
+        halves = self._halves(d_qkv)
+        _rotate(parts.view(halves.shape), halves, self.back_cos, self.back_sin)
+        return d_qkv
+
+    def _rotated(self, qkv: Tensor) -> Tensor:
+        """Query and key rotated to their places, and value, (3, K B h, k, S)."""
+        halves = self._halves(qkv)
+        rotated = torch.empty(halves.shape)
+        _rotate(halves, rotated, self.cos, self.sin)
+        return rotated.view(3, -1, self.shape.head_dim, self.shape.context)
+
+    def _halves(self, qkv: Tensor) -> Tensor:
+        """(K, 3 h k, T) seen as (3, K, B, h, 2, k / 2, S)."""
+        heads, context = self.shape.heads, self.shape.context
+        halves = qkv.view(self.n_models, 3, heads, 2, self.shape.head_dim // 2, -1, context)
+        return halves.permute(1, 0, 5, 2, 3, 4, 6)
+
+    def _joined(self, by_head: Tensor, n_tokens: int) -> Tensor:
+        """(K B h, k, S) -> (K, h k, T)."""
+        context, rows = self.shape.context, self.shape.heads * self.shape.head_dim
+        by_sequence = by_head.view(self.n_models, n_tokens // context, rows, context)
+        return by_sequence.transpose(1, 2).reshape(self.n_models, rows, n_tokens)
 
     def _head(self, x: Tensor, targets: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """The scaled loss, and the gradient of the last block's output; the head's own is accumulated."""
-        normed, norm_scale = self._normed(x)
-        head = self.head * self.norm
-        d_head = torch.zeros_like(head)
-        d_normed = torch.empty_like(normed)
-        loss = torch.zeros(())
-        for start in range(0, len(x), LOGIT_ROWS):
-            chunk, target = normed[start : start + LOGIT_ROWS], targets[start : start + LOGIT_ROWS]
-            logits = chunk @ head.t()
-            top, at_target = logits.amax(1, keepdim=True), logits.gather(1, target)
-            probabilities = torch.softmax(logits, 1, out=logits)
-            # ln sum exp, from the likeliest token: its probability is at least 1 / V and never underflows.
-            loss += (top - probabilities.amax(1, keepdim=True).log() - at_target).sum()
-            # The gradient of the nats by the logits: probabilities, less one at the target.
-            probabilities.scatter_add_(1, target, torch.full_like(target, -1, dtype=x.dtype)).mul_(scale)
-            torch.mm(probabilities, head, out=d_normed[start : start + LOGIT_ROWS])
-            d_head.addmm_(probabilities.t(), chunk)
-        _unfold(d_head, self.head, _grad(self.head), self.norm)
+        """The scaled losses, and the gradient of the last block's output; the head's own is accumulated."""
+        normed, length = self._normed(x)
+        head, n_tokens = self.head.folded, x.shape[2]
+        n_chunks = -(-n_tokens * head.shape[1] * self.n_models // LOGITS_AT_ONCE)
+        loss, parts = torch.zeros(self.n_models), []
+        for chunk, target in zip(normed.chunk(n_chunks, 2), targets.chunk(n_chunks, 1), strict=True):
+            logits = torch.bmm(chunk.transpose(1, 2), head.transpose(1, 2))
+            top, at_target = logits.amax(2, keepdim=True), logits.gather(2, target)
+            powers = logits.sub_(top).exp2_()
+            total = powers.sum(2, keepdim=True)
+            loss += (total.log2() + top - at_target).sum((1, 2))
+            # The gradient of the nats by the logits in base 2: ln 2 x (probabilities, less one at the target).
+            gradient = powers.mul_(LN2 * scale / total)
+            gradient.scatter_add_(2, target, torch.full(target.shape, -LN2 * scale))
+            parts.append(torch.bmm(head.transpose(1, 2), gradient.transpose(1, 2)))
+            self.head.gradient.add_(torch.bmm(chunk, gradient).transpose(1, 2))
         dx = torch.zeros_like(x)
-        _norm_backward(dx, d_normed, normed, norm_scale)
-        return loss * scale, dx
+        _norm_backward(dx, torch.cat(parts, 2) if len(parts) > 1 else parts[0], normed, length)
+        return loss * (LN2 * scale), dx
 
     def _normed(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x / rms(x), and 1 / rms(x); rms over the width, with the model's eps inside the root."""
-        scale = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-        scale.square_().mul_(1 / x.shape[1]).add_(self.eps).rsqrt_()
-        return x * scale, scale
-
-    def _rotate(self, halves: Tensor, out: Tensor, sign: int) -> None:
-        """Rotary positions, `sign` -1 for their inverse: (a, b) -> (a cos - b sin, b cos + a sin)."""
-        (a, b), (out_a, out_b) = halves.unbind(-3), out.unbind(-3)
-        torch.mul(a, self.cos, out=out_a)
-        out_a.addcmul_(b, self.sin, value=-sign)
-        torch.mul(b, self.cos, out=out_b)
-        out_b.addcmul_(a, self.sin, value=sign)
+        """x over its length, and that length, over the width; the model's eps is in the root."""
+        length = torch.linalg.vecdot(x, x, dim=1).add_(self.eps).sqrt_().unsqueeze(1)
+        return x / length, length
 
 
-def _joined(*linears: nn.Linear) -> tuple[Tensor, Tensor]:
-    """The layers' matrices stacked, and their gradients, which follow each other in memory already.
-
-    The layers' parameters become views of the first.
-    """
-    joint = torch.cat([linear.weight.detach() for linear in linears])
-    for linear, part in zip(linears, joint.split([len(linear.weight) for linear in linears]), strict=True):
-        linear.weight.data = part
-    first = _grad(linears[0].weight)
-    return joint, first.as_strided(joint.shape, joint.stride())
+def _through(matrix: _Matrix, inputs: Tensor, d_out: Tensor) -> Tensor:
+    """Back through matrix @ inputs: accumulates the matrix's gradient, returns that of `inputs`."""
+    matrix.gradient.baddbmm_(d_out, inputs.transpose(1, 2))
+    return torch.bmm(matrix.folded.transpose(1, 2), d_out)
 
 
-def _grad(parameter: Tensor) -> Tensor:
-    assert parameter.grad is not None  # made by FusedLlama
-    return parameter.grad
+def _rotate(halves: Tensor, out: Tensor, cos: Tensor, sin: Tensor) -> None:
+    """Rotary positions of query and key: (a, b) -> (a cos - b sin, b cos + a sin); values times their `cos`."""
+    torch.mul(halves, cos, out=out)
+    (a, b), (out_a, out_b) = halves[:2].unbind(4), out[:2].unbind(4)
+    out_a.addcmul_(b, sin, value=-1)
+    out_b.addcmul_(a, sin)
 
 
-def _folded_backward(d_out: Tensor, normed: Tensor, matrix: Tensor, gradient: Tensor, norm: nn.Parameter) -> Tensor:
-    """Back through normed @ (matrix x norm)^T: accumulates both gradients, returns that of `normed`."""
-    _unfold(d_out.t() @ normed, matrix, gradient, norm)
-    return d_out @ (matrix * norm)
-
-
-def _unfold(d_product: Tensor, matrix: Tensor, gradient: Tensor, norm: nn.Parameter) -> None:
-    """Back through the product matrix x norm, norm along the matrix's rows."""
-    gradient.addcmul_(d_product, norm.expand_as(d_product))
-    _grad(norm).add_((d_product * matrix).sum(0))
-
-
-def _norm_backward(dx: Tensor, d_normed: Tensor, normed: Tensor, scale: Tensor) -> None:
-    """Add the gradient by x of x / rms(x) to `dx`; `d_normed` is used up."""
-    d_normed.addcmul_(normed, (d_normed * normed).mean(1, keepdim=True), value=-1)
-    dx.addcmul_(d_normed, scale)
+def _norm_backward(dx: Tensor, d_normed: Tensor, normed: Tensor, length: Tensor) -> None:
+    """Add the gradient by x of x / length(x) to `dx`; `d_normed` is used up."""
+    d_normed.addcmul_(normed, torch.linalg.vecdot(d_normed, normed, dim=1).unsqueeze(1), value=-1)
+    dx.addcdiv_(d_normed, length)

@@ -4,16 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..memory import cell_memory
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
+from ..stacking import orders
 from .base import Listener, Outcome
+from .devices import visible_gpus, worker_count
 from .inline import run_inline
 from .local import WorkerError, run_local
+from .sharing import share_gpus
 
 __all__ = ["Listener", "Outcome", "WorkerError", "launch", "run_inline", "run_local"]
 
 
 def launch(plan: Plan, sweep: SweepFolder, cells: Sequence[RunPlan], listener: Listener) -> Outcome:
-    """Train `cells` by the executor that the config names."""
-    run = {"inline": run_inline, "local": run_local}[plan.config.execution.executor]
-    return run(plan, sweep, cells, listener)
+    """Train `cells` by the executor that the config names, in stacks and sharing GPUs where that is faster.
+
+    The listener is told what was chosen.
+    """
+    config = plan.config
+    inline, gpus = config.execution.executor == "inline", visible_gpus(config.execution)
+    device = "cuda" if gpus else "cpu"
+    workers = 1 if inline else worker_count(config.execution, gpus)
+    chosen = orders(plan, sweep, cells, device=device, workers=workers)
+    stacked = [len(order) for order in chosen if len(order) > 1]
+    if stacked:
+        listener.note(f"{sum(stacked)} of {len(cells)} cells in {len(stacked)} stacks of up to {max(stacked)}")
+    if inline:
+        return run_inline(plan, sweep, chosen, listener)
+    sharing = share_gpus(
+        config, chosen, gpus, lambda order: cell_memory(order[0], config, device=device, members=len(order))
+    )
+    if sharing.words:
+        listener.note(sharing.words)
+    return run_local(plan, sweep, chosen, listener, sharing.per_gpu)

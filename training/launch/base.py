@@ -25,6 +25,9 @@ class Listener(Protocol):
     def ended(self, cell: RunPlan, record: dict[str, Any]) -> None:
         """The cell has a record."""
 
+    def note(self, words: str) -> None:
+        """How the launcher goes about it."""
+
     def trouble(self, cell: RunPlan, reason: str) -> None:
         """The cell was cut short; it is retried, or stays unfinished."""
 

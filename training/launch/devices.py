@@ -1,36 +1,62 @@
-"""Which GPUs this process may use, and how many workers that makes; without importing torch."""
+"""Which GPUs this process may use, how full they are, and what a worker gets; without importing torch."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 
 from ..config import Execution
+from ..corpus.parallel import usable_cores
+
+_ANSWER_SECONDS = 30.0  # a driver that hangs must not hold up a sweep
 
 
 def visible_gpus(execution: Execution) -> list[str]:
-    """What CUDA_VISIBLE_DEVICES should be for one worker a GPU; empty on a machine, or a config, without."""
+    """What CUDA_VISIBLE_DEVICES should be for a worker of each GPU; empty on a machine, or a config, without."""
     if execution.device == "cpu":
         return []
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return [str(i) for i, _ in enumerate(line for line in listed.stdout.splitlines() if line.startswith("GPU "))]
+    listed = _asked(["nvidia-smi", "-L"]) or ""
+    return [str(i) for i, _ in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
 
 
-def worker_count(execution: Execution, gpus: list[str]) -> int:
-    """As configured, else one a GPU, else as many as the cores hold at the configured threads."""
+def free_memory(gpus: Sequence[str]) -> int | None:
+    """Bytes free on the fullest of `gpus`, named by number or UUID; None where that cannot be known."""
+    table = _asked(["nvidia-smi", "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits"])
+    free: list[int] = []
+    rows = [[entry.strip() for entry in line.split(",")] for line in (table or "").splitlines()]
+    for name in gpus:
+        found = [row[2] for row in rows if len(row) == 3 and (row[0] == name or row[1].startswith(name))]
+        if len(found) != 1 or not found[0].isdecimal():
+            return None  # a slice of a GPU, say
+        free.append(int(found[0]) << 20)
+    return min(free, default=None)
+
+
+def mps_is_running() -> bool:
+    """Whether a CUDA MPS daemon lets processes compute on one GPU at the same time; none is started."""
+    answer = _asked(["nvidia-cuda-mps-control"], "get_server_list\n")
+    if answer is not None:
+        return "Cannot find" not in answer
+    # In a container the daemon may be the host's, seen by its pipe alone.
+    pipes = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY") or "/tmp/nvidia-mps")
+    return shutil.which("nvidia-cuda-mps-control") is None and (pipes / "control").exists()
+
+
+def worker_count(execution: Execution, gpus: Sequence[str], per_gpu: int = 1) -> int:
+    """As configured, else `per_gpu` for each GPU, else as many as the cores hold at the configured threads."""
     if execution.workers is not None:
         return execution.workers
-    return len(gpus) or max(1, _cores() // execution.threads)
+    return len(gpus) * per_gpu or max(1, usable_cores() // execution.threads)
 
 
-def worker_environment(execution: Execution, gpus: list[str], index: int) -> dict[str, str]:
-    """The environment of worker number `index`: its GPU, and no more threads than it is given."""
+def worker_environment(execution: Execution, gpus: Sequence[str], index: int) -> dict[str, str]:
+    """The environment of worker number `index`: its GPU, by turns, and no more threads than it is given."""
     threads = str(execution.threads)
     environment = os.environ | {
         "OMP_NUM_THREADS": threads,
@@ -42,5 +68,10 @@ def worker_environment(execution: Execution, gpus: list[str], index: int) -> dic
     return environment
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _asked(command: list[str], words: str = "") -> str | None:
+    """What a program of the driver prints; None where there is none, or it fails."""
+    try:
+        done = subprocess.run(command, input=words, capture_output=True, text=True, check=True, timeout=_ANSWER_SECONDS)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout

@@ -1,6 +1,6 @@
-"""n worker processes on this machine, each training many cells, the longest first.
+"""n worker processes on this machine, each training many cells or stacks of cells, the longest first.
 
-A worker that dies is replaced; its cell is tried once more and then recorded as failed with the reason.
+A worker that dies is replaced; its cells are tried once more and then recorded as failed with the reason.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ..plan import Plan, RunPlan
+from ..plan import Plan
 from ..records import SweepFolder
+from ..stacking import Order, stack_name
 from .base import ATTEMPTS, Listener, Outcome, record_failure, trunk_unfinished
 from .devices import visible_gpus, worker_count, worker_environment
 
@@ -35,14 +36,14 @@ class WorkerError(RuntimeError):
 
 @dataclass
 class Slot:
-    """One worker process and the cell it is at."""
+    """One worker process and the cells it is at."""
 
     index: int
     process: subprocess.Popen[bytes]
     log: Path
     log_start: int  # what lies before it is of earlier launches
     ready: bool = False
-    cell: RunPlan | None = None
+    order: Order = ()
     heard: bytes = b""  # the beginning of an event whose end has not come yet
     leaving: bool = False  # its cell failed: it will be replaced
 
@@ -62,11 +63,12 @@ class Slot:
         *lines, self.heard = (self.heard + data).split(b"\n")
         return [json.loads(line) for line in lines] if data else None
 
-    def order(self, cell: RunPlan) -> None:
-        """Have the worker train `cell`."""
-        self.cell = cell
+    def give(self, order: Order) -> None:
+        """Have the worker train `order`."""
+        self.order = order
+        words = " ".join(cell.run_id for cell in order)
         with contextlib.suppress(BrokenPipeError):  # it died just now; the end of its stdout tells
-            self.orders.write(f"{cell.run_id}\n".encode())
+            self.orders.write(f"{words}\n".encode())
             self.orders.flush()
 
     def why_dead(self) -> str:
@@ -81,25 +83,28 @@ class Slot:
 
 
 class LocalLauncher:
-    """One launch: hands cells to workers and listens to them until nothing is left to do."""
+    """One launch: hands orders to workers and listens to them until nothing is left to do."""
 
-    def __init__(self, plan: Plan, sweep: SweepFolder, cells: Sequence[RunPlan], listener: Listener) -> None:
+    def __init__(
+        self, plan: Plan, sweep: SweepFolder, orders: Sequence[Order], listener: Listener, per_gpu: int = 1
+    ) -> None:
         self.plan = plan
         self.sweep = sweep
         self.listener = listener
-        self.queue = deque(cells)
-        self.held_elsewhere: deque[tuple[float, RunPlan]] = deque()
+        self.queue = deque(orders)
+        self.held_elsewhere: deque[tuple[float, Order]] = deque()
         self.attempts: Counter[str] = Counter()
         self.outcome = Outcome()
         self.slots: list[Slot] = []
         self.selector = selectors.DefaultSelector()
         self.deaths_at_start = 0
         self.gpus = visible_gpus(plan.config.execution)
+        self.n_workers = worker_count(plan.config.execution, self.gpus, per_gpu)
 
     def run(self) -> Outcome:
-        """Train all cells. KeyboardInterrupt stops the workers, which checkpoint first, and goes on up."""
+        """Train all. KeyboardInterrupt stops the workers, which checkpoint first, and goes on up."""
         try:
-            for index in range(min(worker_count(self.plan.config.execution, self.gpus), len(self.queue))):
+            for index in range(min(self.n_workers, len(self.queue))):
                 self.start(index)
             while self.slots:
                 for key, _ in self.selector.select(timeout=0.5):
@@ -135,72 +140,82 @@ class LocalLauncher:
             self.bury(slot)
             return
         for event in events:
-            kind, cell = event["event"], slot.cell
+            kind, order = event["event"], slot.order
             if kind == "ready":
                 slot.ready = True
-            elif cell is not None and kind == "step":
-                self.listener.step(cell, event["step"])
-            elif cell is not None:
-                slot.cell = None
+            elif kind == "step":
+                for cell in order:
+                    self.listener.step(cell, event["step"])
+            elif order:
+                slot.order = ()
                 slot.leaving = kind not in STAYS
-                self.conclude(cell, kind, event.get("reason", ""))
+                self.conclude(order, kind, event.get("reason", ""))
 
-    def conclude(self, cell: RunPlan, kind: str, reason: str) -> None:
-        """A worker is done with `cell`, one way or another."""
+    def conclude(self, order: Order, kind: str, reason: str) -> None:
+        """A worker is done with `order`, one way or another."""
         if kind == "ended":
-            self.outcome.trained.append(cell.run_id)
-            self.listener.ended(cell, self.sweep.read_record(cell.run_id) or {})
+            for cell in order:
+                self.outcome.trained.append(cell.run_id)
+                self.listener.ended(cell, self.sweep.read_record(cell.run_id) or {})
         elif kind == "busy":
-            self.held_elsewhere.append((time.monotonic() + BUSY_SECONDS, cell))
+            self.held_elsewhere.append((time.monotonic() + BUSY_SECONDS, order))
         elif kind == "halt":
-            self.outcome.halted = self.outcome.halted or f"{cell.run_id}: {reason}"
-            self.listener.trouble(cell, reason)
+            self.outcome.halted = self.outcome.halted or f"{order[0].run_id}: {reason}"
+            self.listener.trouble(order[0], reason)
         elif kind == "paused":
-            self.pause(cell, reason)
-            for branch in [other for other in self.queue if self.sweep.awaits(other, [cell])]:
+            self.pause(order, reason)
+            for branch in [other for other in self.queue if self.sweep.awaits(other[0], order)]:
                 self.queue.remove(branch)
-                self.pause(branch, trunk_unfinished(cell))
+                self.pause(branch, trunk_unfinished(order[0]))
         elif kind == "failed":
-            self.give_up(cell, reason)
+            self.give_up(order, reason)
         else:
-            self.retry(cell, reason)
+            self.retry(order, reason)
 
-    def pause(self, cell: RunPlan, reason: str) -> None:
-        """Leave the cell to the next launch."""
-        self.outcome.paused[cell.run_id] = reason
-        self.listener.trouble(cell, reason)
+    def pause(self, order: Order, reason: str) -> None:
+        """Leave the cells to the next launch."""
+        for cell in order:
+            self.outcome.paused[cell.run_id] = reason
+            self.listener.trouble(cell, reason)
 
-    def retry(self, cell: RunPlan, reason: str) -> None:
-        """Try once more, or give up."""
-        self.attempts[cell.run_id] += 1
-        if self.attempts[cell.run_id] >= ATTEMPTS:
-            self.give_up(cell, reason)
+    def retry(self, order: Order, reason: str) -> None:
+        """Try once more; then a stack's cells by themselves; then give up."""
+        name = stack_name(order)
+        self.attempts[name] += 1
+        if self.attempts[name] < ATTEMPTS:
+            self.queue.appendleft(order)
+        elif len(order) > 1:
+            self.sweep.stack_path(name).unlink(missing_ok=True)
+            self.queue.extendleft((cell,) for cell in order)
+        else:
+            self.give_up(order, reason)
             return
-        self.listener.trouble(cell, reason)
-        self.queue.appendleft(cell)
+        for cell in order:
+            self.listener.trouble(cell, reason)
 
-    def give_up(self, cell: RunPlan, reason: str) -> None:
-        """Record why the cell failed."""
+    def give_up(self, order: Order, reason: str) -> None:
+        """Record why the cells failed."""
         try:
-            record = record_failure(self.sweep, cell, self.plan.config, reason)
-            self.listener.ended(cell, record)
-            if record["status"] == "failed":
-                self.outcome.failed[cell.run_id] = reason
+            for cell in order:
+                record = record_failure(self.sweep, cell, self.plan.config, reason)
+                self.listener.ended(cell, record)
+                if record["status"] == "failed":
+                    self.outcome.failed[cell.run_id] = reason
         except OSError as error:
-            self.outcome.halted = self.outcome.halted or f"{cell.run_id}: {error}"
+            self.outcome.halted = self.outcome.halted or f"{order[0].run_id}: {error}"
 
     def bury(self, slot: Slot) -> None:
-        """A worker has died or left: retry its cell, and replace it if there is work."""
+        """A worker has died or left: retry its cells, and replace it if there is work."""
         self.selector.unregister(slot.events)
         self.slots.remove(slot)
         reason = slot.why_dead()
-        if slot.cell is not None:
-            self.retry(slot.cell, reason)
+        if slot.order:
+            self.retry(slot.order, reason)
         elif not slot.ready:
             self.deaths_at_start += 1
             if self.deaths_at_start >= ATTEMPTS:
                 raise WorkerError(f"{slot.log}: {reason}")
-        if self.work_left() and len(self.slots) < worker_count(self.plan.config.execution, self.gpus):
+        if self.work_left() and len(self.slots) < self.n_workers:
             self.start(slot.index)
 
     def work_left(self) -> bool:
@@ -208,26 +223,27 @@ class LocalLauncher:
         return self.outcome.halted is None and bool(self.queue or self.held_elsewhere)
 
     def hand_out(self) -> None:
-        """Give each idle worker a cell; send it home when there is none and there will be none."""
+        """Give each idle worker an order; send it home when there is none and there will be none."""
         while self.held_elsewhere and self.held_elsewhere[0][0] <= time.monotonic():
             self.queue.append(self.held_elsewhere.popleft()[1])
         for slot in self.slots:
-            if not slot.ready or slot.leaving or slot.cell is not None:
+            if not slot.ready or slot.leaving or slot.order:
                 continue
             if self.work_left() and self.queue:
-                if (cell := self.next_ready()) is not None:
-                    self.queue.remove(cell)
-                    slot.order(cell)
-            elif not self.work_left() and not any(other.cell for other in self.slots):
+                if (order := self.next_ready()) is not None:
+                    self.queue.remove(order)
+                    slot.give(order)
+            elif not self.work_left() and not any(other.order for other in self.slots):
                 slot.orders.close()
 
-    def next_ready(self) -> RunPlan | None:
-        """The first cell that waits for no other's part of its trunk."""
-        coming = [slot.cell for slot in self.slots if slot.cell] + [cell for _, cell in self.held_elsewhere]
-        for cell in self.queue:
-            if not self.sweep.awaits(cell, coming):
-                return cell
-            coming.append(cell)
+    def next_ready(self) -> Order | None:
+        """The first order whose cells wait for no other's part of their trunk."""
+        coming = [cell for slot in self.slots for cell in slot.order]
+        coming += [cell for _, order in self.held_elsewhere for cell in order]
+        for order in self.queue:
+            if not self.sweep.awaits(order[0], coming):  # cells of trunks stand alone
+                return order
+            coming += order
         return None
 
     def stop(self) -> None:
@@ -242,12 +258,12 @@ class LocalLauncher:
                 slot.process.kill()
 
 
-def run_local(plan: Plan, sweep: SweepFolder, cells: Sequence[RunPlan], listener: Listener) -> Outcome:
-    """Train `cells` on worker processes, in the order given.
+def run_local(plan: Plan, sweep: SweepFolder, orders: Sequence[Order], listener: Listener, per_gpu: int = 1) -> Outcome:
+    """Train `orders` on worker processes, as given; on GPUs `per_gpu` workers share one.
 
     Raises:
         WorkerError: workers die before they are ready.
     """
-    if not cells:
+    if not orders:
         return Outcome()
-    return LocalLauncher(plan, sweep, cells, listener).run()
+    return LocalLauncher(plan, sweep, orders, listener, per_gpu).run()

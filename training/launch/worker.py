@@ -1,4 +1,6 @@
-"""A worker process: takes run ids on stdin, trains them one after another, tells how on stdout, in JSON lines.
+"""A worker process: takes orders on stdin, trains them one after another, tells how on stdout, in JSON lines.
+
+An order is a line of run ids, those that are trained as one stack.
 
 Started by `local`; importing torch costs more than a small cell, so one worker trains many. It lives no longer
 than its parent: when stdin closes under a cell, it leaves at once, and the cell's checkpoint stands.
@@ -17,10 +19,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ...fitting.errors import InputError
+from ..background import Background
 from ..corpus import Corpus, open_corpus
 from ..device import OutOfMemory, make_accelerator
-from ..loop import Hooks, Interrupted, OutOfTime, train
-from ..plan import Plan
+from ..feed import make_feed
+from ..loop import Hooks, Interrupted, OutOfTime, train_stack
+from ..plan import Plan, RunPlan
 from ..records import SweepFolder
 from ..state import Job
 
@@ -34,6 +38,8 @@ class Worker:
         self.cells = {cell.run_id: cell for cell in self.plan.cells}
         self.corpus: Corpus = open_corpus(self.plan.corpus.fingerprint)
         self.accelerator = make_accelerator(self.plan.config)
+        self.feed = make_feed(self.corpus.train, self.plan.config.model.context, self.accelerator.device)
+        self.writer, self.mirrors = Background("files"), Background("mirrors")
         self.events = events
         self.stopping = False
         self.busy = False
@@ -57,51 +63,65 @@ class Worker:
         self.tell("ready")
         while not self.stopping:
             try:
-                run_id = self.orders.get(timeout=0.2)
+                order = self.orders.get(timeout=0.2)
             except queue.Empty:
                 continue
-            if run_id is None:
+            if order is None:
                 return
             self.busy = True
-            healthy = self.train(run_id)
+            healthy = self.train(order.split())
             self.busy = False
             if not healthy:
                 return
 
-    def train(self, run_id: str) -> bool:
-        """Train one cell and tell how it ended; False where this process had better not train another.
+    def train(self, run_ids: list[str]) -> bool:
+        """Train one order and tell how it ended; False where this process had better not train another.
 
         After an error of CUDA's every further call fails too, and a new process does not.
         """
-        cell = self.cells.get(run_id)
-        if cell is None:
-            self.tell("halt", run_id=run_id, reason="plan.json has changed since this launch began; start it again")
+        if not self.cells.keys() >= set(run_ids):
+            self.tell("halt", reason="plan.json has changed since this launch began; start it again")
             return False
+        cells = [self.cells[run_id] for run_id in run_ids]
         try:
-            with self.sweep.claim(run_id) as mine:
+            with self.sweep.claim_all(cells) as mine:
                 if not mine:
-                    self.tell("busy", run_id=run_id)
+                    self.tell("busy")
                     return True
-                if not self.sweep.is_over(run_id, retry_failed=True):
-                    job = Job(cell, self.plan.config, self.corpus, self.sweep, self.accelerator)
-                    train(job, Hooks(lambda step: self.tell("step", run_id=run_id, step=step), lambda: self.stopping))
-            self.tell("ended", run_id=run_id)
+                if not all(self.sweep.is_over(cell.run_id, retry_failed=True) for cell in cells):
+                    hooks = Hooks(lambda step: self.tell("step", step=step), lambda: self.stopping)
+                    train_stack(self.job(cells), hooks)
+            self.tell("ended")
         except OutOfTime as limit:
-            self.tell("paused", run_id=run_id, reason=str(limit))
+            self.tell("paused", reason=str(limit))
         except Interrupted:
             return False
         except (OutOfMemory, InputError) as error:
             # Another try would end alike; after memory ran out, a new process begins with all of it.
-            self.tell("failed", run_id=run_id, reason=str(error))
+            self.tell("failed", reason=str(error))
             return False
         except OSError as error:
-            self.tell("halt", run_id=run_id, reason=str(error))
+            self.tell("halt", reason=str(error))
             return False
         except Exception as error:
-            logging.getLogger(__name__).exception("cell %s", run_id)
-            self.tell("error", run_id=run_id, reason=f"{type(error).__name__}: {error}".splitlines()[0])
+            logging.getLogger(__name__).exception("cell %s", " ".join(run_ids))
+            self.tell("error", reason=f"{type(error).__name__}: {error}".splitlines()[0])
             return False
         return True
+
+    def job(self, cells: list[RunPlan]) -> Job:
+        """What training these as one needs."""
+        return Job(
+            cells[0],
+            self.plan.config,
+            self.corpus,
+            self.sweep,
+            self.accelerator,
+            tuple(cells[1:]),
+            self.feed,
+            self.writer,
+            self.mirrors,
+        )
 
     def stop(self, *_: object) -> None:
         """Checkpoint before the next step and leave."""
@@ -119,6 +139,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, worker.stop)
     threading.Thread(target=worker.listen, daemon=True).start()
     worker.serve()
+    if not worker.stopping:
+        worker.mirrors.finish()
     if worker.stopping:
         os._exit(0)  # all is written, and taking torch down can last a second that Ctrl-C does not have
 
