@@ -16,8 +16,8 @@ from .corpus import CorpusInfo
 from .corpus.store import token_type
 from .plan import RunPlan
 
-# Logits of a chunk; where there would be more they are made in chunks (kernels/head.py). On a CPU, chunks were never the
-# slower way, and 1.2 to 2 times faster from four times as many on; not measured on a GPU yet.
+# Logits of a chunk; where there would be more they are made in chunks (kernels/head.py). On a CPU, chunks were never
+# the slower way, and 1.2 to 2.4 times faster from four times as many on; not measured on a GPU yet.
 LOGITS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 27}
 LEAST_CHUNK = 64  # tokens
 ATTENTION_BYTES = 1 << 28  # of all blocks' attention weights, which the written-out step keeps

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from accelerate.state import AcceleratorState
 from torch.profiler import ProfilerActivity, profile
 
@@ -19,6 +20,7 @@ from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
 from isoflop.training.device import make_accelerator
 from isoflop.training.launch import run_inline
+from isoflop.training.loop import train
 from isoflop.training.memory import (
     EVALUATED_TOKENS,
     LOGITS_AT_ONCE,
@@ -46,7 +48,7 @@ def sweep_of(folder: Path, *, width: int, batch: int, vocabulary: int = 256, see
     np.save(folder / "held_out.npy", tokens[::-1][:50_000])
     model = {"depth": 2, "heads": 2, "context": 64, "width_multiple": 4}
     precision = changes.pop("precision", "fp32")
-    execution = {key: changes.pop(key) for key in ("kernels", "micro_batch") if key in changes}
+    execution = {key: changes.pop(key) for key in ("kernels", "micro_batch", "device") if key in changes}
     model |= changes
     data = {"kind": "tokens", "paths": [str(folder / "train.npy")], "validation": [str(folder / "held_out.npy")]}
     config: dict[str, Any] = {
@@ -133,6 +135,21 @@ def test_what_is_said_of_a_gpu_holds_of_the_same_tensors_on_a_cpu(
         monkeypatch.setitem(bound, "cpu", bound["cuda"])
     said = tensor_memory(plan.cells[0], plan.config, device="cuda")
     assert said == pytest.approx(tensor_peak(plan, tmp_path), rel=0.03)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_allocates_what_the_formula_says(precision: str, tmp_path: Path) -> None:
+    plan = sweep_of(tmp_path, width=512, batch=64, heads=8, depth=8, context=512, precision=precision, device="cuda")
+    AcceleratorState._reset_state(True)
+    corpus = prepare_corpus(plan.config.data)
+    job = Job(plan.cells[0], plan.config, corpus, SweepFolder(tmp_path), make_accelerator(plan.config))
+    torch.cuda.reset_peak_memory_stats()
+    record = train(job)
+    AcceleratorState._reset_state(True)
+    said = cell_memory(plan.cells[0], plan.config, device="cuda")
+    assert record["machine"]["peak_memory_bytes"] == pytest.approx(said, rel=0.2)
 
 
 # Trains the sweeps it is given, the smallest first, and says after each what the process has taken at most.

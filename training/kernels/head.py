@@ -113,7 +113,7 @@ class _ScaledNats(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *d_losses: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
         # In place: torch refuses a second backward pass over tensors changed since they were saved.
         d_hidden, d_head = ctx.saved_tensors
-        return d_hidden.mul_(d_losses[0]), d_head.mul_(d_losses[0]), None, None
+        return d_hidden.mul_(grad_outputs[0]), d_head.mul_(grad_outputs[0]), None, None
