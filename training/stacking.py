@@ -19,7 +19,7 @@ Order = tuple[RunPlan, ...]  # cells trained as one; mostly one alone
 MOST = 8
 # Numbers in a layer's activations, members x tokens of a batch x width, up to which another member pays: what a core's
 # cache holds of the written-out step, and what hides the dispatching of the others.
-ROOM = {"fused": 25_000, "cpu": 50_000, "cuda": 8_000_000}  # cuda: assumed, not measured on a GPU yet
+ROOM = {"fused": 31_000, "cpu": 50_000, "cuda": 8_000_000}  # cuda: assumed, not measured on a GPU yet
 SHARES = 2  # orders that each of several workers gets at least, by work, so that a large stack leaves none idle
 
 

@@ -21,36 +21,54 @@ from torch import Tensor, nn
 
 from ...fitting.counting import ModelShape
 from .flat import FlatWeights
+from .room import BlockRoom, Halves, Room
 
-LOGITS_AT_ONCE = 1 << 18  # of all models together: 1 MiB, a core's cache
 LN2 = math.log(2)
 
 
-@dataclass
-class _Saved:
-    """What a block's backward pass needs of its forward pass."""
-
-    normed: Tensor  # x / length, (K, d, T)
-    length: Tensor  # sqrt(sum x^2 + d eps), (K, 1, T)
-    query: Tensor  # (K B h, k, S), rotated
-    key: Tensor
-    value: Tensor
-    weights: Tensor  # attention, (K B h, S, S)
-    attended: Tensor  # (K, h k, T)
-    mlp_normed: Tensor
-    mlp_length: Tensor
-    gate: Tensor  # (K, f, T)
-    up: Tensor
-    activated: Tensor  # silu(gate)
-    product: Tensor  # silu(gate) up
-
-
-@dataclass
 class _Matrix:
-    """A matrix of each model with the norm before it folded in, (K, out, in), and the gradient of that product."""
+    """A matrix of each model, (K, out, in), as it is applied: with the norm before it folded in, if there is one."""
 
-    folded: Tensor
-    gradient: Tensor
+    def __init__(self, weights: FlatWeights, first: str, last: str) -> None:
+        self.matrix = weights.of(first, weights.matrices.values, last)
+        self.gradient = weights.of(first, weights.matrices.gradient, last)
+        self.applied = self.matrix
+        self.transposed = self.applied.transpose(1, 2)
+        self.d_applied = torch.empty(self.matrix.shape)  # its gradient, of one pass
+
+    def fold(self) -> None:
+        """Before a pass: take in the norm as it is now."""
+
+    def back(self, inputs_t: Tensor, d_out: Tensor, d_inputs: Tensor) -> None:
+        """Through matrix @ inputs: the gradient of what was applied, and into `d_inputs` that of the inputs."""
+        torch.bmm(d_out, inputs_t, out=self.d_applied)
+        torch.bmm(self.transposed, d_out, out=d_inputs)
+
+    def unfold(self) -> None:
+        """After a pass: add to the gradient."""
+        self.gradient.add_(self.d_applied)
+
+
+class _Folded(_Matrix):
+    """With the norm before it: matrix x weight of the norm x gain."""
+
+    def __init__(self, weights: FlatWeights, first: str, last: str, norm: str, gain: float) -> None:
+        super().__init__(weights, first, last)
+        self.norm, self.d_norm = weights.value(norm), weights.gradient(norm)
+        self.gain = gain
+        self.factor = torch.empty(self.norm.shape).unsqueeze(1)
+        self.applied = torch.empty(self.matrix.shape)
+        self.transposed = self.applied.transpose(1, 2)
+
+    def fold(self) -> None:
+        """See `_Matrix`."""
+        torch.mul(self.norm, self.gain, out=self.factor[:, 0])
+        torch.mul(self.matrix, self.factor, out=self.applied)
+
+    def unfold(self) -> None:
+        """See `_Matrix`; the norm's gradient is by column."""
+        self.gradient.addcmul_(self.d_applied, self.factor)
+        self.d_norm.add_(self.d_applied.mul_(self.matrix).sum(1), alpha=self.gain)
 
 
 @dataclass
@@ -67,26 +85,18 @@ class FusedLlama:
     def __init__(self, models: Sequence[nn.Module], shape: ModelShape) -> None:
         self.shape, self.n_models = shape, len(models)
         self.weights = weights = FlatWeights(models)
-        self._folded = torch.empty_like(weights.matrices.values)
-        self._gradient = torch.empty_like(weights.matrices.values)
-        # Which vector's entry scales each column; the last one is 1, for matrices that no norm precedes.
-        n_vectors = weights.vectors.values.shape[1]
-        self._column = torch.full((weights.matrices.values.shape[1],), n_vectors)
-        self._folds: list[tuple[str, str, str]] = []  # first and last matrix, the norm before them
         self.blocks = [self._block(f"model.layers.{i}.") for i in range(shape.depth)]
         head = "lm_head.weight" if "lm_head.weight" in weights.places else "model.embed_tokens.weight"
-        self.head = self._matrix(head, norm="model.norm.weight")
         # Norms are taken by length, not by root mean square, and logits are in base 2.
-        self._gain = torch.full((n_vectors,), math.sqrt(shape.width))
-        final = weights.places["model.norm.weight"].start
-        self._gain[final : final + shape.width] /= LN2
-        self._one = torch.ones(self.n_models, 1)
+        self.head = _Folded(weights, head, head, "model.norm.weight", math.sqrt(shape.width) / LN2)
+        self._matrices = [self.head, *(matrix for block in self.blocks for matrix in vars(block).values())]
         rows = weights.matrices.values.shape[1] // shape.width  # every matrix is some rows of the width
         first = weights.places["model.embed_tokens.weight"].start // shape.width
         self._first_token = (first + rows * torch.arange(self.n_models))[:, None]
         body: Any = models[0].model
         self.eps: float = shape.width * body.norm.variance_epsilon
         self._tables(body.rotary_emb.inv_freq)
+        self._rooms: dict[int, Room] = {}  # by number of sequences
 
     def _tables(self, frequencies: Tensor) -> None:
         """Cosines for query, key and value, (3, 1, 1, 1, 1, k / 2, S), sines (k / 2, S), and those for the way back."""
@@ -100,25 +110,16 @@ class FusedLlama:
         self.mask = torch.full((self.shape.context, self.shape.context), -math.inf).triu(1)
 
     def _block(self, prefix: str) -> _Block:
+        weights, gain = self.weights, math.sqrt(self.shape.width)
         attention, mlp = f"{prefix}self_attn.", f"{prefix}mlp."
         norm, mlp_norm = f"{prefix}input_layernorm.weight", f"{prefix}post_attention_layernorm.weight"
+        out, down = f"{attention}o_proj.weight", f"{mlp}down_proj.weight"
         return _Block(
-            qkv=self._matrix(f"{attention}q_proj.weight", f"{attention}v_proj.weight", norm=norm),
-            out=self._matrix(f"{attention}o_proj.weight"),
-            gate_up=self._matrix(f"{mlp}gate_proj.weight", f"{mlp}up_proj.weight", norm=mlp_norm),
-            down=self._matrix(f"{mlp}down_proj.weight"),
+            qkv=_Folded(weights, f"{attention}q_proj.weight", f"{attention}v_proj.weight", norm, gain),
+            out=_Matrix(weights, out, out),
+            gate_up=_Folded(weights, f"{mlp}gate_proj.weight", f"{mlp}up_proj.weight", mlp_norm, gain),
+            down=_Matrix(weights, down, down),
         )
-
-    def _matrix(self, name: str, last: str | None = None, *, norm: str | None = None) -> _Matrix:
-        """The matrices from `name` to `last`, which follow each other in memory, as one."""
-        weights, width = self.weights, self.shape.width
-        if norm is not None:
-            start, end = weights.places[name].start, weights.places[last or name]
-            columns = weights.places[norm].start + torch.arange(width)
-            n_rows = (end.start + end.shape.numel() - start) // width
-            self._column[start : start + n_rows * width] = columns.repeat(n_rows)
-            self._folds.append((name, last or name, norm))
-        return _Matrix(weights.of(name, self._folded, last), weights.of(name, self._gradient, last))
 
     @torch.inference_mode()
     def accumulate(self, rows: Tensor, scale: float) -> Tensor:
@@ -126,112 +127,79 @@ class FusedLlama:
 
         `rows` holds token ids, (K, B, S + 1): inputs and, one later, their targets.
         """
-        n_models, n_tokens = self.n_models, rows.shape[1] * self.shape.context
+        room = self._room(rows.shape[1])
         matrices, width = self.weights.matrices, self.shape.width
-        factor = torch.cat([self.weights.vectors.values * self._gain, self._one], 1).index_select(1, self._column)
-        torch.mul(matrices.values, factor, out=self._folded)
-        self._gradient.zero_()
-        inputs = (rows[:, :, :-1].reshape(n_models, n_tokens) + self._first_token).view(-1)
-        targets = rows[:, :, 1:].reshape(n_models, n_tokens, 1)
-        x = matrices.values.view(-1, width).index_select(0, inputs)
-        x = x.view(n_models, n_tokens, width).transpose(1, 2).contiguous()
-        saved = []
-        for block in self.blocks:
-            x, kept = self._forward(block, x)
-            saved.append(kept)
-        loss, dx = self._head(x, targets, scale)
-        for block, kept in zip(reversed(self.blocks), reversed(saved), strict=True):
-            self._backward(block, kept, dx)
-        self._unfold(factor)
-        matrices.gradient.view(-1, width).index_add_(0, inputs, dx.transpose(1, 2).reshape(-1, width))
+        for matrix in self._matrices:
+            matrix.fold()
+        inputs = (rows[:, :, :-1].reshape(self.n_models, room.n_tokens) + self._first_token).view(-1)
+        targets = rows[:, :, 1:].reshape(self.n_models, room.n_tokens, 1)
+        torch.index_select(matrices.values.view(-1, width), 0, inputs, out=room.rows)
+        room.x.copy_(room.rows_by_model)
+        for block, kept in zip(self.blocks, room.blocks, strict=True):
+            self._forward(block, kept, room)
+        loss = self._head(room, targets, scale)
+        for block, kept in zip(reversed(self.blocks), reversed(room.blocks), strict=True):
+            self._backward(block, kept, room)
+        for matrix in self._matrices:
+            matrix.unfold()
+        room.rows_by_model.copy_(room.dx)
+        matrices.gradient.view(-1, width).index_add_(0, inputs, room.rows)
         return loss
 
-    def _unfold(self, factor: Tensor) -> None:
-        """From the gradient of matrix x factor to those of the matrix and of the norm's weight in the factor."""
-        matrices, vectors = self.weights.matrices, self.weights.vectors
-        matrices.gradient.addcmul_(self._gradient, factor)
-        by_column = self._gradient.mul_(matrices.values)
-        for first, last, norm in self._folds:
-            place = self.weights.places[norm]
-            here = slice(place.start, place.start + place.shape.numel())
-            vectors.gradient[:, here].addcmul_(self.weights.of(first, by_column, last).sum(1), self._gain[here])
+    def _room(self, n_sequences: int) -> Room:
+        if n_sequences not in self._rooms:
+            self._rooms[n_sequences] = Room(self.shape, self.n_models, n_sequences)
+        return self._rooms[n_sequences]
 
-    def _forward(self, block: _Block, x: Tensor) -> tuple[Tensor, _Saved]:
-        normed, length = self._normed(x)
-        rotated = self._rotated(torch.bmm(block.qkv.folded, normed))
-        query, key, value = rotated
-        weights = torch.baddbmm(self.mask, query.transpose(1, 2), key, alpha=self.shape.head_dim**-0.5)
-        torch.softmax(weights, -1, out=weights)
-        attended = self._joined(torch.bmm(value, weights.transpose(1, 2)), x.shape[2])
-        x = torch.baddbmm(x, block.out.folded, attended)
-        mlp_normed, mlp_length = self._normed(x)
-        gate, up = torch.bmm(block.gate_up.folded, mlp_normed).chunk(2, dim=1)
-        activated = nn.functional.silu(gate)
-        product = activated * up
-        x = torch.baddbmm(x, block.down.folded, product)
-        kept = _Saved(
-            normed, length, query, key, value, weights, attended,
-            mlp_normed, mlp_length, gate, up, activated, product,
-        )  # fmt: skip
-        return x, kept
+    def _forward(self, block: _Block, kept: BlockRoom, room: Room) -> None:
+        """Take `room.x`, the block's input, to its output, in place."""
+        x = room.x
+        kept.normed.take(x, self.eps)
+        torch.bmm(block.qkv.applied, kept.normed.values, out=room.qkv)
+        _rotate(room.qkv_halves, kept.halves, self.cos, self.sin)
+        torch.baddbmm(self.mask, kept.query_t, kept.key, alpha=self.shape.head_dim**-0.5, out=kept.weights)
+        torch.softmax(kept.weights, -1, out=kept.weights)
+        torch.bmm(kept.value, kept.weights_t, out=room.heads)
+        kept.attended_by_sequence.copy_(room.heads_by_sequence)
+        x.baddbmm_(block.out.applied, kept.attended)
+        kept.mlp_normed.take(x, self.eps)
+        torch.bmm(block.gate_up.applied, kept.mlp_normed.values, out=kept.gate_up)
+        torch.ops.aten.silu.out(kept.gate, out=kept.activated)
+        torch.mul(kept.activated, kept.up, out=kept.product)
+        x.baddbmm_(block.down.applied, kept.product)
 
-    def _backward(self, block: _Block, kept: _Saved, dx: Tensor) -> None:
-        """Take `dx`, the gradient of the block's output, to that of its input, in place."""
+    def _backward(self, block: _Block, kept: BlockRoom, room: Room) -> None:
+        """Take `room.dx`, the gradient of the block's output, to that of its input, in place."""
+        dx = room.dx
         # MLP: x + down(silu(gate) up)
-        d_product = _through(block.down, kept.product, dx)
-        width = kept.gate.shape[1]
-        d_gate_up = torch.empty(self.n_models, 2 * width, dx.shape[2])
-        torch.mul(d_product, kept.activated, out=d_gate_up[:, width:])
-        d_product.mul_(kept.up)
-        torch.ops.aten.silu_backward.grad_input(d_product, kept.gate, grad_input=d_gate_up[:, :width])
-        _norm_backward(dx, _through(block.gate_up, kept.mlp_normed, d_gate_up), kept.mlp_normed, kept.mlp_length)
+        block.down.back(kept.product_t, dx, room.d_product)
+        torch.mul(room.d_product, kept.activated, out=room.d_up)
+        room.d_product.mul_(kept.up)
+        torch.ops.aten.silu_backward.grad_input(room.d_product, kept.gate, grad_input=room.d_gate)
+        block.gate_up.back(kept.mlp_normed.transposed, room.d_gate_up, room.d_normed)
+        kept.mlp_normed.back(room.d_normed, dx)
         # Attention: x + out(weights value)
-        d_qkv = self._attention_backward(kept, _through(block.out, kept.attended, dx))
-        _norm_backward(dx, _through(block.qkv, kept.normed, d_qkv), kept.normed, kept.length)
+        block.out.back(kept.attended_t, dx, room.d_attended)
+        room.heads_by_sequence.copy_(room.d_attended_by_sequence)
+        torch.bmm(room.heads, kept.weights, out=room.d_value)
+        torch.bmm(room.heads_t, kept.value, out=room.d_weights)
+        torch.ops.aten._softmax_backward_data.out(
+            room.d_weights, kept.weights, -1, torch.float32, grad_input=room.d_scores
+        )
+        torch.bmm(kept.key, room.d_scores_t, out=room.d_query)
+        torch.bmm(kept.query, room.d_scores, out=room.d_key)
+        _rotate(room.d_halves, room.qkv_halves, self.back_cos, self.back_sin)
+        block.qkv.back(kept.normed.transposed, room.qkv, room.d_normed)
+        kept.normed.back(room.d_normed, dx)
 
-    def _attention_backward(self, kept: _Saved, d_attended: Tensor) -> Tensor:
-        """From the gradient of what was attended to, (K, h k, T), to that of query, key and value, (K, 3 h k, T)."""
-        context, size = self.shape.context, self.shape.head_dim
-        d_heads = d_attended.view(self.n_models, -1, d_attended.shape[2] // context, context).transpose(1, 2)
-        d_heads = d_heads.contiguous().view(-1, size, context)
-        parts = torch.empty(3, *d_heads.shape)
-        torch.bmm(d_heads, kept.weights, out=parts[2])
-        d_weights = torch.bmm(d_heads.transpose(1, 2), kept.value)
-        d_scores = torch._softmax_backward_data(d_weights, kept.weights, -1, d_weights.dtype)
-        torch.bmm(kept.key, d_scores.transpose(1, 2), out=parts[0])
-        torch.bmm(kept.query, d_scores, out=parts[1])
-        d_qkv = torch.empty(self.n_models, 3 * d_attended.shape[1], d_attended.shape[2])
-        halves = self._halves(d_qkv)
-        _rotate(parts.view(halves.shape), halves, self.back_cos, self.back_sin)
-        return d_qkv
-
-    def _rotated(self, qkv: Tensor) -> Tensor:
-        """Query and key rotated to their places, and value, (3, K B h, k, S)."""
-        halves = self._halves(qkv)
-        rotated = torch.empty(halves.shape)
-        _rotate(halves, rotated, self.cos, self.sin)
-        return rotated.view(3, -1, self.shape.head_dim, self.shape.context)
-
-    def _halves(self, qkv: Tensor) -> Tensor:
-        """(K, 3 h k, T) seen as (3, K, B, h, 2, k / 2, S)."""
-        heads, context = self.shape.heads, self.shape.context
-        halves = qkv.view(self.n_models, 3, heads, 2, self.shape.head_dim // 2, -1, context)
-        return halves.permute(1, 0, 5, 2, 3, 4, 6)
-
-    def _joined(self, by_head: Tensor, n_tokens: int) -> Tensor:
-        """(K B h, k, S) -> (K, h k, T)."""
-        context, rows = self.shape.context, self.shape.heads * self.shape.head_dim
-        by_sequence = by_head.view(self.n_models, n_tokens // context, rows, context)
-        return by_sequence.transpose(1, 2).reshape(self.n_models, rows, n_tokens)
-
-    def _head(self, x: Tensor, targets: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        """The scaled losses, and the gradient of the last block's output; the head's own is accumulated."""
-        normed, length = self._normed(x)
-        head, n_tokens = self.head.folded, x.shape[2]
-        n_chunks = -(-n_tokens * head.shape[1] * self.n_models // LOGITS_AT_ONCE)
-        loss, parts = torch.zeros(self.n_models), []
-        for chunk, target in zip(normed.chunk(n_chunks, 2), targets.chunk(n_chunks, 1), strict=True):
-            logits = torch.bmm(chunk.transpose(1, 2), head.transpose(1, 2))
+    def _head(self, room: Room, targets: Tensor, scale: float) -> Tensor:
+        """The scaled losses; leaves the gradient of the last block's output in `room.dx`, accumulates the head's."""
+        head, first = self.head, True
+        room.normed.take(room.x, self.eps)
+        loss = torch.zeros(self.n_models)
+        for tokens, logits in room.logits:
+            chunk, target = room.normed.values[:, :, tokens], targets[:, tokens]
+            torch.bmm(chunk.transpose(1, 2), head.transposed, out=logits)
             top, at_target = logits.amax(2, keepdim=True), logits.gather(2, target)
             powers = logits.sub_(top).exp2_()
             total = powers.sum(2, keepdim=True)
@@ -239,33 +207,17 @@ class FusedLlama:
             # The gradient of the nats by the logits in base 2: ln 2 x (probabilities, less one at the target).
             gradient = powers.mul_(LN2 * scale / total)
             gradient.scatter_add_(2, target, torch.full(target.shape, -LN2 * scale))
-            parts.append(torch.bmm(head.transpose(1, 2), gradient.transpose(1, 2)))
-            self.head.gradient.add_(torch.bmm(chunk, gradient).transpose(1, 2))
-        dx = torch.zeros_like(x)
-        _norm_backward(dx, torch.cat(parts, 2) if len(parts) > 1 else parts[0], normed, length)
-        return loss * (LN2 * scale), dx
-
-    def _normed(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x over its length, and that length, over the width; the model's eps is in the root."""
-        length = torch.linalg.vecdot(x, x, dim=1).add_(self.eps).sqrt_().unsqueeze(1)
-        return x / length, length
+            room.d_normed[:, :, tokens] = torch.bmm(head.transposed, gradient.transpose(1, 2))
+            d_head = torch.bmm(chunk, gradient).transpose(1, 2)
+            head.d_applied.copy_(d_head) if first else head.d_applied.add_(d_head)
+            first = False
+        room.dx.zero_()
+        room.normed.back(room.d_normed, room.dx)
+        return loss * (LN2 * scale)
 
 
-def _through(matrix: _Matrix, inputs: Tensor, d_out: Tensor) -> Tensor:
-    """Back through matrix @ inputs: accumulates the matrix's gradient, returns that of `inputs`."""
-    matrix.gradient.baddbmm_(d_out, inputs.transpose(1, 2))
-    return torch.bmm(matrix.folded.transpose(1, 2), d_out)
-
-
-def _rotate(halves: Tensor, out: Tensor, cos: Tensor, sin: Tensor) -> None:
+def _rotate(halves: Halves, out: Halves, cos: Tensor, sin: Tensor) -> None:
     """Rotary positions of query and key: (a, b) -> (a cos - b sin, b cos + a sin); values times their `cos`."""
-    torch.mul(halves, cos, out=out)
-    (a, b), (out_a, out_b) = halves[:2].unbind(4), out[:2].unbind(4)
-    out_a.addcmul_(b, sin, value=-1)
-    out_b.addcmul_(a, sin)
-
-
-def _norm_backward(dx: Tensor, d_normed: Tensor, normed: Tensor, length: Tensor) -> None:
-    """Add the gradient by x of x / length(x) to `dx`; `d_normed` is used up."""
-    d_normed.addcmul_(normed, torch.linalg.vecdot(d_normed, normed, dim=1).unsqueeze(1), value=-1)
-    dx.addcdiv_(d_normed, length)
+    torch.mul(halves.both, cos, out=out.both)
+    out.first.addcmul_(halves.second, sin, value=-1)
+    out.second.addcmul_(halves.first, sin)
