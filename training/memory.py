@@ -21,9 +21,8 @@ from .plan import RunPlan
 LOGITS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 27}
 LEAST_CHUNK = 64  # tokens
 ATTENTION_BYTES = 1 << 28  # of all blocks' attention weights, which the written-out step keeps
-# A parameter, in the written-out step: weight, gradient, two moments; weight and gradient with the norm folded in, the
-# factor of that, and where it stands.
-WRITTEN_OUT_BYTES = 36
+WRITTEN_OUT_LOGITS = 1 << 18  # of a chunk there, of all models of a stack: 1 MiB, a core's cache
+WRITTEN_OUT_CHUNK = 256  # tokens at least: with fewer, a large head is read too often
 FEED_BYTES = 1 << 20  # ids of the batches that are made together (feed.py)
 EVALUATED_TOKENS = {"cpu": 2_048, "cuda": 16_384}  # a pass; on a CPU, more does not fit a core's cache
 LOGITS_A_PASS = 1 << 27  # whole ones where a model's own forward pass makes them: half a GiB in fp32
@@ -41,6 +40,11 @@ WORKSPACE_BYTES = 32 << 20
 def chunk_tokens(vocab_size: int, device: str) -> int:
     """Tokens whose logits exist at a time on `device` ("cpu", "cuda") where they are made in chunks."""
     return max(LEAST_CHUNK, LOGITS_AT_ONCE.get(device, LOGITS_AT_ONCE["cuda"]) // vocab_size)
+
+
+def written_out_chunk(vocab_size: int, members: int) -> int:
+    """Tokens of each of `members` models whose logits the written-out step makes at a time."""
+    return max(WRITTEN_OUT_CHUNK, WRITTEN_OUT_LOGITS // (vocab_size * members))
 
 
 def is_chunked(tokens: int, vocab_size: int, device: str) -> bool:
@@ -105,14 +109,14 @@ def tensor_memory(
     batch = cell.batch_sequences
     sequences = min(sequences or config.execution.micro_batch or batch, batch)
     tokens = sequences * cell.shape.context
+    n_params, scoring = members * cell.counts.params.n_params, _scoring(cell, config, device)
     if is_written_out(cell, config, device):
-        kept, training = WRITTEN_OUT_BYTES, _written_out(cell.shape, tokens)
-    else:
-        # A stack's gradients stay between steps, as those of a batch's earlier parts do.
-        kept = 16 if members > 1 or sequences < batch else 12
-        training = _autograd(cell, config, tokens, device, members, gradients_stay=kept == 16)
-    weights = members * kept * cell.counts.params.n_params
-    return FEED_BYTES + weights + max(members * training, _scoring(cell, config, device))
+        # Its room stays while it is scored.
+        return FEED_BYTES + 16 * n_params + _written_out(cell, tokens, members) + scoring
+    # A stack's gradients stay between steps, as those of a batch's earlier parts do.
+    kept = 16 if members > 1 or sequences < batch else 12
+    training = _autograd(cell, config, tokens, device, members, gradients_stay=kept == 16)
+    return FEED_BYTES + kept * n_params + max(members * training, scoring)
 
 
 @dataclass(frozen=True)
@@ -170,12 +174,18 @@ def _copies(cell: RunPlan, e: int) -> int:
     return 2 * (cell.counts.params.block_matrices + cell.shape.vocab_size * cell.shape.width) if e == 2 else 0
 
 
-def _written_out(shape: ModelShape, tokens: int) -> int:
-    """`FusedLlama`: what it keeps of all blocks, and what going back through the last one takes."""
+def _written_out(cell: RunPlan, tokens: int, members: int) -> int:
+    """`FusedLlama`: matrices with their norms folded in, their gradients, and a `Room` for so many tokens."""
+    shape = cell.shape
     d, f, A, weights = shape.width, shape.mlp_width, shape.attention_width, shape.heads * shape.context
-    kept = shape.depth * (2 * d + 4 * A + weights + 4 * f + 2)
-    at_block = 3 * f + 2 * weights + 6 * A + 4 * d + 4
-    return (16 + 4 * (kept + at_block)) * tokens
+    table = shape.vocab_size * d
+    folded = shape.depth * (3 * A + 2 * f) * d + table
+    applied = cell.counts.params.block_matrices + table
+    block = 2 * d + 4 * A + weights + 4 * f + 4
+    shared = 5 * d + 8 * A + 2 * weights + 3 * f + 2
+    logits = min(tokens, written_out_chunk(shape.vocab_size, members)) * shape.vocab_size
+    ids = 4 * tokens  # inputs and targets, two int64 each
+    return 4 * members * (folded + applied + (shape.depth * block + shared) * tokens + ids + logits)
 
 
 def _scoring(cell: RunPlan, config: SweepConfig, device: str) -> int:

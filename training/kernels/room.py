@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 from ...fitting.counting import ModelShape
-
-
-LOGITS_AT_ONCE = 1 << 18  # of all models together: 1 MiB, a core's cache
+from ..memory import written_out_chunk
 
 
 class Halves:
@@ -104,7 +102,7 @@ class Room:
 
     def _logits(self, n_models: int, vocab_size: int) -> list[tuple[slice, Tensor]]:
         """Which tokens are scored together, and where their logits go, (K, tokens, V): all in the same memory."""
-        n_chunks = -(-self.n_tokens * vocab_size * n_models // LOGITS_AT_ONCE)
+        n_chunks = -(-self.n_tokens // written_out_chunk(vocab_size, n_models))
         size = -(-self.n_tokens // n_chunks)
         memory = torch.empty(n_models * size * vocab_size)
         chunks = []
