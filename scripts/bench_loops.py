@@ -79,7 +79,7 @@ class Bench:
     @cached_property
     def start_bytes(self) -> int:
         """What the process has had before its first round."""
-        return peak_memory(self.device)
+        return 0 if self.device.type == "cuda" else peak_memory(self.device)
 
     @cached_property
     def accelerator(self) -> Accelerator:

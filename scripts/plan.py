@@ -165,11 +165,9 @@ def _span(notes: list[str]) -> str:
 
 
 def _with_memory(plan: Plan, device: str) -> dict[str, Any]:
-    """The plan as it stands in plan.json, and each cell's peak on the planned device."""
-    data = plan.to_json()
-    for cell, entry in zip(plan.cells, data["cells"], strict=True):
-        entry["memory_bytes"] = planned_memory(cell, plan, device)
-    return data | {"memory_device": device}
+    """The plan as it stands in plan.json, and beside it each cell's peak on the planned device."""
+    peaks = {cell.run_id: planned_memory(cell, plan, device) for cell in plan.cells}
+    return plan.to_json() | {"memory": {"device": device, "bytes": peaks}}
 
 
 def main(

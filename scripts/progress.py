@@ -18,6 +18,7 @@ class SweepProgress:
 
     def __init__(self, plan: Plan, to_do: Sequence[RunPlan], *, quiet: bool = False) -> None:
         self._quiet = quiet
+        self._to_do = {cell.run_id for cell in to_do}  # a stack may hold others, which are over
         self._n_cells = len(plan.cells)
         self._n_over = len(plan.cells) - len(to_do)
         self._flops = sum(cell.own_flops for cell in to_do)
@@ -47,6 +48,8 @@ class SweepProgress:
 
     def step(self, cell: RunPlan, step: int) -> None:
         """A cell has trained up to `step`."""
+        if cell.run_id not in self._to_do:
+            return
         if cell.run_id not in self._cells:
             name = f"  {cell.budget:.3g} FLOPs, width {cell.shape.width}"
             self._cells[cell.run_id] = self._bars.add_task(name, total=cell.steps, note="")
@@ -57,6 +60,8 @@ class SweepProgress:
 
     def ended(self, cell: RunPlan, record: dict[str, Any]) -> None:
         """A cell has its record."""
+        if cell.run_id not in self._to_do:
+            return
         self._forget(cell)
         self._done += cell.own_flops
         self._n_over += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import resource
@@ -13,7 +14,14 @@ from accelerate import Accelerator
 
 from ..fitting.errors import InputError
 from .config import SweepConfig
-from .peak import matmul_peak
+from .memory import micro_batch_for
+from .peak import known_peak
+from .plan import RunPlan
+
+SHARE_OF_MEMORY = 0.9  # of a card that one cell may be expected to take
+
+
+_known_peak = functools.cache(known_peak)  # once a process
 
 
 class OutOfMemory(RuntimeError):
@@ -30,6 +38,7 @@ def make_accelerator(config: SweepConfig) -> Accelerator:
     if not use_cpu and execution.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
     # What is imported by now stays: without this, the garbage collection after each cell looks at all of it.
     gc.collect()
     gc.freeze()
@@ -54,7 +63,18 @@ def machine(accelerator: Accelerator) -> dict[str, Any]:
 
 def _peak(accelerator: Accelerator) -> float:
     precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
-    return matmul_peak(accelerator.device, precision, torch.get_num_threads())
+    return _known_peak(accelerator.device, precision, torch.get_num_threads())
+
+
+def first_micro_batch(cell: RunPlan, config: SweepConfig, device: torch.device, members: int) -> int:
+    """Sequences to take at a time until memory says otherwise: as configured, or what the formula lets expect to fit.
+
+    It goes by the card's size, not by what happens to be free, so that a resumed run takes as many.
+    """
+    if config.execution.micro_batch is not None or device.type != "cuda":
+        return config.execution.micro_batch or cell.batch_sequences
+    room = int(SHARE_OF_MEMORY * torch.cuda.get_device_properties(device).total_memory)
+    return micro_batch_for(cell, config, device="cuda", room=room, members=members)
 
 
 def start_peak(device: torch.device) -> None:

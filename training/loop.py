@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .checkpoint import save_weights
-from .device import OutOfMemory, is_out_of_memory, machine, memory_words, release, start_peak
+from .device import OutOfMemory, first_micro_batch, is_out_of_memory, machine, memory_words, release, start_peak
 from .member import Member
 from .outcome import Divergence, Trained, trained_record
+from .plan import RunPlan
 from .schedule import evaluation_steps
+from .stacking import stack_name
 from .state import Job, Run
 from .tracking import Mirror
 
@@ -53,7 +55,8 @@ def train_stack(job: Job, hooks: Hooks | None = None) -> list[dict[str, Any]]:
     A member that diverges is trained again alone once the others are done, and so are all of them where the stack runs
     out of memory.
     """
-    hooks, micro_batch = hooks or Hooks(), job.config.execution.micro_batch or job.cell.batch_sequences
+    hooks = hooks or Hooks()
+    micro_batch = first_micro_batch(job.cell, job.config, job.accelerator.device, len(job.cells))
     while True:
         outcome = _attempt(job, hooks, micro_batch)
         if isinstance(outcome, dict):
@@ -68,13 +71,16 @@ def train_stack(job: Job, hooks: Hooks | None = None) -> list[dict[str, Any]]:
             raise OutOfMemory(f"out of memory at micro-batch 1 ({tokens} tokens): {words}; {outcome}")
         micro_batch = -(-min(micro_batch, job.cell.batch_sequences) // 2)
         release(job.accelerator)
-    return [outcome.get(cell.run_id) or _alone(job, cell.run_id, hooks) for cell in job.cells]
+    records = [outcome.get(cell.run_id) or _alone(job, cell, hooks) for cell in job.cells]
+    if job.others:
+        job.sweep.stack_path(stack_name(job.cells)).unlink(missing_ok=True)
+    return records
 
 
-def _alone(job: Job, run_id: str, hooks: Hooks) -> dict[str, Any]:
-    """The record of a member of a stack, trained by itself unless it has one."""
-    cell = next(cell for cell in job.cells if cell.run_id == run_id)
-    return job.sweep.read_record(run_id) or train(replace(job, cell=cell, others=()), hooks)
+def _alone(job: Job, cell: RunPlan, hooks: Hooks) -> dict[str, Any]:
+    """The record of a member of a stack, trained by itself unless it has ended."""
+    known = job.sweep.read_record(cell.run_id) if job.sweep.has_ended(cell.run_id) else None
+    return known or train(replace(job, cell=cell, others=()), hooks)
 
 
 def _attempt(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, dict[str, Any]] | str:
@@ -101,7 +107,8 @@ def _train(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, dict[str, Any]
     run.resume()
     active = job.accelerator.is_main_process
     words: dict[str, Any] = {"active": active, "queue": job.mirrors}
-    mirrors = [Mirror(m.cell, job.config, job.sweep.path, past=m.curve, **words) for m in run.members]
+    new = [member for member in run.members if not job.sweep.has_ended(member.cell.run_id)]
+    mirrors = {m.cell.run_id: Mirror(m.cell, job.config, job.sweep.path, past=m.curve, **words) for m in new}
     try:
         known = job.sweep.trunk_divergence(job.cell)
         divergence = None if known is None else Divergence(known, None)
@@ -111,18 +118,17 @@ def _train(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, dict[str, Any]
             if bad_step is not None and not job.others:
                 divergence = Divergence(bad_step, _keep_last_good(run, bad_step))
         records = _finish(run, divergence)
-        for member, mirror in zip(run.members, mirrors, strict=True):
-            if member.cell.run_id in records:
-                mirror.finish(records[member.cell.run_id])
+        for run_id in mirrors.keys() & records.keys():
+            mirrors[run_id].finish(records[run_id])
     finally:
-        for mirror in mirrors:
+        for mirror in mirrors.values():
             mirror.close()
         release(job.accelerator)
         run.settle()  # before the claim ends
     return records
 
 
-def _train_steps(run: Run, mirrors: list[Mirror], hooks: Hooks) -> None:
+def _train_steps(run: Run, mirrors: Mapping[str, Mirror], hooks: Hooks) -> None:
     """Train to the last step, or until no member's losses and gradients are numbers any more."""
     execution, cell = run.job.config.execution, run.cell
     interval = max(1, -(-cell.steps // execution.log_points))
@@ -153,7 +159,9 @@ def _train_steps(run: Run, mirrors: list[Mirror], hooks: Hooks) -> None:
             hooks.progress(run.step)
             for k in healthy:
                 score = run.score(k) if run.step in scored and not last else None
-                mirrors[k].log(run.log(run.members[k], score))
+                row = run.log(run.members[k], score)
+                if mirror := mirrors.get(run.members[k].cell.run_id):
+                    mirror.log(row)
         if branches:
             run.save_trunk()
         if saves:
@@ -180,7 +188,7 @@ def _finish(run: Run, divergence: Divergence | None) -> dict[str, dict[str, Any]
     if run.accelerator.is_main_process:
         if divergence:
             sweep.note_divergence(run.cell, divergence.step)
-        else:
+        elif not job.others:
             run.checkpoint.unlink(missing_ok=True)
     run.accelerator.wait_for_everyone()
     return records
@@ -189,8 +197,8 @@ def _finish(run: Run, divergence: Divergence | None) -> dict[str, dict[str, Any]
 def _end(run: Run, k: int, member: Member, divergence: Divergence | None) -> dict[str, Any]:
     """Score one member and write what stays of it; a record that stands is left as it is."""
     job, cell, sweep = run.job, member.cell, run.job.sweep
-    if job.others and (known := sweep.read_record(cell.run_id)):
-        return known
+    if job.others and sweep.has_ended(cell.run_id):
+        return sweep.read_record(cell.run_id) or {}
     # Written while it is scored.
     main = run.accelerator.is_main_process
     if main:

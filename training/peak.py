@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
+import socket
 import time
 
 import torch
+
+from ..fitting.cache import cache_folder
 
 SECONDS = 0.2  # of matmuls that are timed
 SIDE = {"cpu": 1024}  # fills a core's caches; the square matrices are of so many rows
@@ -27,6 +32,28 @@ def matmul_peak(device: torch.device | str, precision: str, threads: int) -> flo
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", torch.cuda.current_device())
     return _measured(device, precision, threads if device.type == "cpu" else 0)
+
+
+def known_peak(device: torch.device, precision: str, threads: int) -> float:
+    """The largest `matmul_peak` that any process has measured on this machine, this one's among them; FLOP/s.
+
+    Processes that share a device, or its memory, measure one after another and still disturb each other: what MFU is a
+    share of is the most that was ever seen. Kept in the cache folder.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu-{threads}"
+    file_name = f"{socket.gethostname()}-{name}-{precision}.txt".replace("/", "-").replace(" ", "-")
+    path = cache_folder() / "peaks" / file_name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        peak = matmul_peak(device, precision, threads)
+        file.seek(0)
+        known = max([float(line) for line in file.read().split()], default=0.0)
+        if peak > known:
+            file.truncate(0)
+            file.write(f"{peak}\n")
+        return max(peak, known)
 
 
 @functools.cache

@@ -90,6 +90,10 @@ class SweepFolder:
         record = self.read_record(run_id)
         return record is not None and (record["status"] in OVER or not retry_failed)
 
+    def has_ended(self, run_id: str) -> bool:
+        """Whether the run has finished or diverged: it would not come to anything else."""
+        return self.is_over(run_id, retry_failed=True)
+
     def to_do(self, plan: Plan, *, retry_failed: bool = False) -> list[RunPlan]:
         """The plan's cells that still need training, those first that have most FLOPs before them."""
         left = [cell for cell in plan.cells if not self.is_over(cell.run_id, retry_failed=retry_failed)]
@@ -104,15 +108,15 @@ class SweepFolder:
         """Where the checkpoint of a stack of runs stands, if it has one."""
         return self.path / "stacks" / f"{name}.safetensors"
 
-    def begun_stacks(self) -> list[list[str]]:
-        """The members, by run id, of each stack that has a checkpoint."""
+    def begun_stacks(self) -> dict[str, list[str]]:
+        """The members' run ids of each stack that has a checkpoint, by its name."""
         from safetensors import SafetensorError, safe_open  # comes with torch; plans are made without
 
-        found = []
+        found: dict[str, list[str]] = {}
         for path in sorted(self.path.glob("stacks/*.safetensors")):
             try:
                 with safe_open(path, framework="np") as file:
-                    found.append(json.loads((file.metadata() or {})["members"]))
+                    found[path.stem] = json.loads((file.metadata() or {})["members"])
             except (SafetensorError, KeyError, ValueError) as error:
                 raise InputError(f"{path}: is torn ({error}); delete it to train its runs anew") from None
         return found

@@ -1,7 +1,8 @@
 """Which cells are trained as one stack: the same shape, batch and length, whatever their seeds and rates.
 
-A stack spreads over its members what a step costs besides arithmetic. Who stands together follows from the plan alone,
-so that a resumed sweep makes the same stacks: rounding, and so a loss's last digits, may depend on the company.
+A stack spreads over its members what a step costs besides arithmetic. Who stands together follows from the plan, the
+device and the number of workers, so that a sweep resumed where it was begun makes the same stacks: rounding, and so a
+loss's last digits, may depend on the company.
 """
 
 from __future__ import annotations
@@ -31,18 +32,25 @@ def stack_name(cells: Iterable[RunPlan]) -> str:
 def orders(plan: Plan, sweep: SweepFolder, to_do: Sequence[RunPlan], *, device: str, workers: int) -> list[Order]:
     """`to_do` as it is handed out on `device` ("cpu" or "cuda"): stacks and single cells, the most work first.
 
-    A stack that has a checkpoint stays together, even if some of its members have a record already.
+    A stack that has a checkpoint stays together, even if some of its members have a record already; a cell that has
+    one of its own stays alone.
     """
     cells = {cell.run_id: cell for cell in plan.cells}
     left = {cell.run_id for cell in to_do}
     found: list[Order] = []
-    for members in sweep.begun_stacks():
-        if left.intersection(members) and cells.keys() >= set(members):
-            found.append(tuple(cells[name] for name in members))
+    for name, members in sweep.begun_stacks().items():
+        if not left.intersection(members):
+            sweep.stack_path(name).unlink(missing_ok=True)  # all of them have their records
+        # The same cells may belong to trunks by now: an edited schedule changes no id.
+        elif cells.keys() >= set(members) and not any(cells[member].trunk for member in members):
+            found.append(tuple(cells[member] for member in members))
             left.difference_update(members)
     for stack in stacks(plan, device=device, workers=workers):
-        if rest := tuple(cell for cell in stack if cell.run_id in left):
-            found.append(rest)
+        rest = [cell for cell in stack if cell.run_id in left]
+        alone = [cell for cell in rest if sweep.checkpoint(cell.run_id).is_file()]
+        found += [(cell,) for cell in alone]
+        if together := tuple(cell for cell in rest if cell not in alone):
+            found.append(together)
     work = work_ahead(to_do)
     return sorted(found, key=lambda order: -sum(work.get(cell.run_id, 0.0) for cell in order))
 

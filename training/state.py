@@ -98,6 +98,7 @@ class Run:
                 self.engine.restore(k, {n.removeprefix(mine): t for n, t in tensors.items() if n.startswith(mine)})
                 member.fetched = state["fetched"] if len(self.members) == 1 else state["fetched"][k]
                 member.curve = [r for r in sweep.read_curve(member.cell.run_id) if r["step"] <= state["step"]]
+                member.take([], state["step"])  # one that had diverged has
             self.step, self.seconds, self.begun_at = state["step"], state["seconds"], state["begun_at"]
         if cell.trunk and sweep.trunk_step(cell) > self.step:
             self._take_trunk(sweep.trunk_step(cell))
@@ -182,7 +183,8 @@ class Run:
             return
         tensors: dict[str, torch.Tensor] = {}
         for k, member in enumerate(self.members):
-            self.write_curve(member)
+            if not self.job.sweep.has_ended(member.cell.run_id):  # alone, before the stack was taken up again
+                self.write_curve(member)
             tensors |= {self._prefix(member) + name: tensor for name, tensor in self.engine.tensors(k).items()}
         self._save_to(self.checkpoint, self._name(), tensors)
 

@@ -68,7 +68,7 @@ class Mirror:
         self._reached = {key for key, value in planned_record(cell, config, 0).items() if value != self._config[key]}
         width, n_params, name = cell.shape.width, self._config["n_params"], wandb_id(config, cell.run_id)
         self._lock = hold_mirror(self._folder, name)
-        if self._lock is None:
+        if self._lock is None or is_mirrored(self._folder, name):  # by another process, just now
             return
         run = open_run(
             config,

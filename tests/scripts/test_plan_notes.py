@@ -55,9 +55,10 @@ def test_plan_shows_the_memory_of_each_cell_and_writes_its_bytes(command: Callab
     assert "the peak of a process that trains one cell on the CPU, the whole batch at a time" in done.out
     assert max(map(len, done.out.split("\nN and D count")[0].splitlines())) <= 100
     plan = json.loads((tmp_path / "plan.json").read_text())
-    assert plan["memory_device"] == "cpu"
+    assert plan["memory"]["device"] == "cpu"
     for cell in plan["cells"]:
-        assert f" {cell['memory_bytes'] / 2**20:,.0f}M " in done.out
+        assert f" {plan['memory']['bytes'][cell['run_id']] / 2**20:,.0f}M " in done.out
+    assert len(SweepFolder(tmp_path).read_plan().cells) == len(plan["cells"]), "what run.py trains from"
     on_gpu = command("plan", SMOKE, "--set", "execution.device=cuda", "--set", "execution.micro_batch=1")
     assert "the most that torch allocates on the GPU for one cell" in on_gpu.out
     assert "1 of its sequences at a time" in on_gpu.out

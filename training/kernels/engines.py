@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ...fitting.counting import ModelShape
 from ..compiling import compile_in_place, pays
@@ -213,10 +214,23 @@ class Vectorised(_Flat):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "There is a performance drop")  # sdpa on a CPU goes model by model
             warnings.filterwarnings("ignore", "grad and param do not obey")  # a row holds all parameters of a model
-            with self.accelerator.autocast():
+            with self.accelerator.autocast(), _OneDtype(rows.device.type):
                 losses = self.losses(self.leaves, rows) * scale
             losses.sum().backward()
         return losses.detach()
+
+
+class _OneDtype(TorchFunctionMode):
+    """Under autocast: attention's inputs in its precision, which vmap's take on attention is not told of."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is nn.functional.scaled_dot_product_attention and self.dtype is not None:
+            args = tuple(arg.to(self.dtype) if isinstance(arg, Tensor) else arg for arg in args)
+        return func(*args, **(kwargs or {}))
 
 
 def make_optimizer(model: nn.Module, rates: Rates) -> torch.optim.AdamW:

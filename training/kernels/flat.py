@@ -58,7 +58,7 @@ class FlatWeights:
         return self.matrices if self.places[name].matrix else self.vectors
 
     def of(self, name: str, flat: Tensor, last: str | None = None) -> Tensor:
-        """The parameter `name` of each model, (K, ...), in a tensor laid out as its kind; to `last`, their rows joined."""
+        """The parameter `name` of each model, (K, ...), in a tensor laid out as its kind; to `last`, rows joined."""
         first, place = self.places[name], self.places[last or name]
         flat = flat[:, first.start : place.start + place.shape.numel()]
         return flat.unflatten(1, (-1, *first.shape[1:])) if len(first.shape) > 1 else flat

@@ -44,9 +44,11 @@ def token_losses(model: nn.Module, rows: Tensor) -> Tensor:
         return _whole_nats(model, rows).view(rows.shape[0], -1)
     hidden, targets = _hidden(model, rows), rows[:, 1:].flatten()
     matrix, size = head.to(_matmul_dtype(hidden)), chunk_tokens(len(head), hidden.device.type)
-    parts = zip(hidden.split(size), targets.split(size), strict=True)
-    nats = [_nats((part.to(matrix.dtype) @ matrix.t()).float(), target) for part, target in parts]
-    return torch.cat(nats).view(rows.shape[0], -1)
+    nats = torch.empty(len(targets), device=hidden.device)  # made once: small results between large chunks cost room
+    for start in range(0, len(targets), size):
+        here = slice(start, start + size)
+        nats[here] = _nats((hidden[here].to(matrix.dtype) @ matrix.t()).float(), targets[here])
+    return nats.view(rows.shape[0], -1)
 
 
 def _chunked_head(model: nn.Module, rows: Tensor) -> Tensor | None:

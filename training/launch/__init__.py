@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..corpus.store import token_type
 from ..memory import cell_memory
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
-from ..stacking import orders
+from ..stacking import Order, orders
 from .base import Listener, Outcome
 from .devices import visible_gpus, worker_count
 from .inline import run_inline
@@ -27,14 +28,18 @@ def launch(plan: Plan, sweep: SweepFolder, cells: Sequence[RunPlan], listener: L
     device = "cuda" if gpus else "cpu"
     workers = 1 if inline else worker_count(config.execution, gpus)
     chosen = orders(plan, sweep, cells, device=device, workers=workers)
-    stacked = [len(order) for order in chosen if len(order) > 1]
-    if stacked:
-        listener.note(f"{sum(stacked)} of {len(cells)} cells in {len(stacked)} stacks of up to {max(stacked)}")
+    together = [order for order in chosen if len(order) > 1]
+    if together:
+        n_cells, largest = sum(map(len, together)), max(map(len, together))
+        listener.note(f"{n_cells} cells are trained in {len(together)} stacks of up to {largest}")
     if inline:
         return run_inline(plan, sweep, chosen, listener)
-    sharing = share_gpus(
-        config, chosen, gpus, lambda order: cell_memory(order[0], config, device=device, members=len(order))
-    )
+    tokens = plan.corpus.train_tokens * token_type(plan.corpus.vocab_size).itemsize  # each worker keeps its own
+
+    def memory(order: Order) -> int:
+        return tokens + cell_memory(order[0], config, device=device, members=len(order))
+
+    sharing = share_gpus(config, chosen, gpus, memory)
     if sharing.words:
         listener.note(sharing.words)
     return run_local(plan, sweep, chosen, listener, sharing.per_gpu)

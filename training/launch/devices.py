@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -18,10 +19,12 @@ def visible_gpus(execution: Execution) -> list[str]:
     """What CUDA_VISIBLE_DEVICES should be for a worker of each GPU; empty on a machine, or a config, without."""
     if execution.device == "cpu":
         return []
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
     listed = _asked(["nvidia-smi", "-L"]) or ""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:  # containers without a GPU set it too; CUDA stops at the first name it does not know
+        there = bool(listed) or any(Path("/dev").glob("nvidia[0-9]*"))
+        names = [name.strip() for name in chosen.split(",")] if there else []
+        return list(itertools.takewhile(lambda name: name and name != "-1", names))
     return [str(i) for i, _ in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from ..background import Background
 from ..corpus import open_corpus
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
-from ..stacking import Order
+from ..stacking import Order, stack_name
 from .base import ATTEMPTS, Listener, Outcome, record_failure, stop_requests, trunk_unfinished
 
 if TYPE_CHECKING:
@@ -58,11 +59,23 @@ def _run(
 
     def pause(order: Order, reason: str) -> None:
         for cell in order:
+            if sweep.has_ended(cell.run_id):  # of a stack whose others are not done
+                end(cell, sweep.read_record(cell.run_id) or {})
+                continue
             paused.append(cell)
             outcome.paused[cell.run_id] = reason
             listener.trouble(cell, reason)
 
-    for order in orders:
+    def end(cell: RunPlan, record: dict[str, Any]) -> None:
+        listener.ended(cell, record)
+        if record["status"] == "failed":
+            outcome.failed[cell.run_id] = record["reason"]
+        else:
+            outcome.trained.append(cell.run_id)
+
+    queue = deque(orders)
+    while queue:
+        order = queue.popleft()
         before = next((other for other in paused if sweep.awaits(order[0], [other])), None)
         if before is not None:
             pause(order, trunk_unfinished(before))
@@ -86,16 +99,16 @@ def _run(
                 listener.trouble(order[0], reason)
                 if tried < ATTEMPTS and not hopeless:
                     continue
+                if len(order) > 1:  # one of them may be to blame
+                    sweep.stack_path(stack_name(order)).unlink(missing_ok=True)
+                    queue.extendleft((cell,) for cell in order)
+                    break
                 records = [record_failure(sweep, cell, plan.config, reason) for cell in order]
             if records is None:
                 listener.trouble(order[0], "another process is at it")
                 break
             for cell, record in zip(order, records, strict=True):
-                listener.ended(cell, record)
-                if record["status"] == "failed":
-                    outcome.failed[cell.run_id] = record["reason"]
-                else:
-                    outcome.trained.append(cell.run_id)
+                end(cell, record)
             break
     mirrors.finish()
     return outcome

@@ -175,6 +175,9 @@ class LocalLauncher:
     def pause(self, order: Order, reason: str) -> None:
         """Leave the cells to the next launch."""
         for cell in order:
+            if self.sweep.has_ended(cell.run_id):  # of a stack whose others are not done
+                self.conclude((cell,), "ended", "")
+                continue
             self.outcome.paused[cell.run_id] = reason
             self.listener.trouble(cell, reason)
 
@@ -182,19 +185,20 @@ class LocalLauncher:
         """Try once more; then a stack's cells by themselves; then give up."""
         name = stack_name(order)
         self.attempts[name] += 1
-        if self.attempts[name] < ATTEMPTS:
-            self.queue.appendleft(order)
-        elif len(order) > 1:
-            self.sweep.stack_path(name).unlink(missing_ok=True)
-            self.queue.extendleft((cell,) for cell in order)
-        else:
+        if self.attempts[name] >= ATTEMPTS:
             self.give_up(order, reason)
             return
+        self.queue.appendleft(order)
         for cell in order:
             self.listener.trouble(cell, reason)
 
     def give_up(self, order: Order, reason: str) -> None:
-        """Record why the cells failed."""
+        """Record why a cell failed; a stack's cells are tried by themselves first."""
+        if len(order) > 1:
+            self.sweep.stack_path(stack_name(order)).unlink(missing_ok=True)
+            self.queue.extendleft((cell,) for cell in order)
+            self.listener.trouble(order[0], f"{reason}; the cells of its stack are tried alone")
+            return
         try:
             for cell in order:
                 record = record_failure(self.sweep, cell, self.plan.config, reason)

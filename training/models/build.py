@@ -13,6 +13,7 @@ from transformers import (
     LlamaForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    masking_utils,
 )
 
 from ...fitting.counting import ModelShape
@@ -22,6 +23,14 @@ from ..config.model import OwnInitialisation
 from .counts import counts_for
 from .custom import made_by_factory
 from .initialise import initialise
+
+
+def _rows_are_whole(position_ids: torch.Tensor) -> None:
+    """Our rows are never several sequences packed into one; transformers would look, and wait for the device."""
+
+
+if hasattr(masking_utils, "find_packed_sequence_indices"):
+    masking_utils.find_packed_sequence_indices = _rows_are_whole
 
 
 def build_model(shape: ModelShape, model: ModelConfig, *, seed: int, attention: str = "sdpa") -> nn.Module:
