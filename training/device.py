@@ -38,7 +38,8 @@ def make_accelerator(config: SweepConfig) -> Accelerator:
     if not use_cpu and execution.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+        # Nothing here reads what it has not written.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # What is imported by now stays: without this, the garbage collection after each cell looks at all of it.
     gc.collect()
     gc.freeze()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from isoflop.training.records import SweepFolder
+
 SMOKE = Path(__file__).resolve().parents[2] / "configs" / "smoke.yaml"
 
 

@@ -8,7 +8,7 @@ from ..corpus.store import token_type
 from ..memory import cell_memory
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
-from ..stacking import Order, orders
+from ..stacking import orders
 from .base import Listener, Outcome
 from .devices import visible_gpus, worker_count
 from .inline import run_inline
@@ -36,7 +36,7 @@ def launch(plan: Plan, sweep: SweepFolder, cells: Sequence[RunPlan], listener: L
         return run_inline(plan, sweep, chosen, listener)
     tokens = plan.corpus.train_tokens * token_type(plan.corpus.vocab_size).itemsize  # each worker keeps its own
 
-    def memory(order: Order) -> int:
+    def memory(order: Sequence[RunPlan]) -> int:
         return tokens + cell_memory(order[0], config, device=device, members=len(order))
 
     sharing = share_gpus(config, chosen, gpus, memory)

@@ -99,11 +99,12 @@ def _run(
                 listener.trouble(order[0], reason)
                 if tried < ATTEMPTS and not hopeless:
                     continue
-                if len(order) > 1:  # one of them may be to blame
+                cell, *others = order
+                if others:  # one of them may be to blame
                     sweep.stack_path(stack_name(order)).unlink(missing_ok=True)
-                    queue.extendleft((cell,) for cell in order)
+                    queue.extendleft((each,) for each in order)
                     break
-                records = [record_failure(sweep, cell, plan.config, reason) for cell in order]
+                records = [record_failure(sweep, cell, plan.config, reason)]
             if records is None:
                 listener.trouble(order[0], "another process is at it")
                 break

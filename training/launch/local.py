@@ -194,19 +194,19 @@ class LocalLauncher:
 
     def give_up(self, order: Order, reason: str) -> None:
         """Record why a cell failed; a stack's cells are tried by themselves first."""
-        if len(order) > 1:
+        cell, *others = order
+        if others:
             self.sweep.stack_path(stack_name(order)).unlink(missing_ok=True)
-            self.queue.extendleft((cell,) for cell in order)
-            self.listener.trouble(order[0], f"{reason}; the cells of its stack are tried alone")
+            self.queue.extendleft((each,) for each in order)
+            self.listener.trouble(cell, f"{reason}; the cells of its stack are tried alone")
             return
         try:
-            for cell in order:
-                record = record_failure(self.sweep, cell, self.plan.config, reason)
-                self.listener.ended(cell, record)
-                if record["status"] == "failed":
-                    self.outcome.failed[cell.run_id] = reason
+            record = record_failure(self.sweep, cell, self.plan.config, reason)
+            self.listener.ended(cell, record)
+            if record["status"] == "failed":
+                self.outcome.failed[cell.run_id] = reason
         except OSError as error:
-            self.outcome.halted = self.outcome.halted or f"{order[0].run_id}: {error}"
+            self.outcome.halted = self.outcome.halted or f"{cell.run_id}: {error}"
 
     def bury(self, slot: Slot) -> None:
         """A worker has died or left: retry its cells, and replace it if there is work."""
