@@ -8,16 +8,16 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 demo: .venv/.train
 	$(BIN)/python scripts/sweep.py configs/demo.yaml --out runs/demo
 
-# Two parts side by side, each on one thread, that take alike; -O prints each one's output whole.
-WITH_FITS := tests/training/test_launch.py tests/training/test_bench_train.py
+# Two parts side by side, each on one thread, that take alike: launching stands with the fits, the commands with training.
+# -O prints each one's output whole.
 test: lint
 	@$(MAKE) --no-print-directory -j2 -O test-fitting test-training
 
 test-fitting test-training: export WANDB_MODE = offline
 test-fitting:
-	$(THREADS) $(BIN)/python -m pytest tests/fitting tests/scripts $(WITH_FITS)
+	$(THREADS) $(BIN)/python -m pytest tests/fitting tests/training/test_launch.py
 test-training:
-	$(THREADS) $(BIN)/python -m pytest tests/training $(WITH_FITS:%=--ignore=%)
+	$(THREADS) $(BIN)/python -m pytest tests/training tests/scripts --ignore=tests/training/test_launch.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

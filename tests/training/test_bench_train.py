@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,10 @@ def test_sizes_that_are_none_are_refused_in_a_line(text_folder: Path, tmp_path: 
         pass
 
 
-def test_a_gpu_has_a_ladder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_has_a_ladder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'GPU 0: a card'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert default_config([]).name == "bench_gpu.yaml"
     assert default_config(["execution.device=cpu"]).name == "demo.yaml"

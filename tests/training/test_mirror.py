@@ -119,7 +119,7 @@ def test_the_mirror_reads_back_as_the_folder_failed_and_diverged_cells_too(text_
 def test_a_cell_killed_and_resumed_twice_is_one_run_with_one_monotone_history(
     text_folder: Path, tmp_path: Path
 ) -> None:
-    long = {"grid__budgets": [5e9, 9e9], "data__max_epochs": 99.0, "execution__checkpoint_seconds": 0.3}
+    long = {"grid__budgets": [1.5e10, 2e10], "data__max_epochs": 999.0, "execution__checkpoint_seconds": 0.3}
     plan, sweep = planned(text_folder, tmp_path, **long)
     cell = plan.cells[0]
     checkpoint = tmp_path / cell.run_id / "checkpoint.safetensors"
@@ -127,9 +127,11 @@ def test_a_cell_killed_and_resumed_twice_is_one_run_with_one_monotone_history(
         [sys.executable, "-c", IN_PROCESSES, str(tmp_path), cell.run_id], stdout=subprocess.PIPE, text=True
     )
     assert parent.stdout is not None
-    for _ in range(2):
-        begun = time.time()
+    for n_before in range(2):
         process = int(parent.stdout.readline())
+        # W&B's part begins in a thread of its own, after the cell's.
+        wait_for(lambda n=n_before: len(list(tmp_path.glob("wandb/offline-run-*"))) > n)
+        begun = time.time()
         wait_for(lambda begun=begun: checkpoint.exists() and checkpoint.stat().st_mtime > begun)
         time.sleep(0.15)  # rows are logged that the checkpoint knows nothing of
         os.kill(process, signal.SIGKILL)
