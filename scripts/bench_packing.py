@@ -94,8 +94,8 @@ def packed_tables(stacked: Sequence[dict[str, Any]], shared: Sequence[dict[str, 
     stacks = _table("Stacked cells, all tokens together", "cells", "one at a time", "transformers one at a time")
     for row in stacked:
         _add(stacks, row, str(row["members"]), ("ours", "transformers"))
-    lone = f"1 of {shared[0]['lone_threads']} threads" if shared else ""
-    side_by_side = _table("Processes side by side, all tokens together", "processes", f"process of {lone}")
+    lone = f"one process with {shared[0]['lone_threads']} threads" if shared else ""
+    side_by_side = _table("Processes side by side, all tokens together", "processes", lone)
     for row in shared:
         _add(side_by_side, row, f"{row['processes']} x {row['threads']} threads", ("ours",))
     return [table for table in (stacks, side_by_side) if table.row_count]
