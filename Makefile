@@ -8,16 +8,17 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 demo: .venv/.train
 	$(BIN)/python scripts/sweep.py configs/demo.yaml --out runs/demo
 
-# Two parts side by side, each on one thread, that take alike: launching stands with the fits, the commands with training.
+# Two parts side by side, each on one thread, that take alike: some of training's tests stand with the fits.
 # -O prints each one's output whole.
+WITH_FITS := $(addprefix tests/training/test_, bench_train.py memory.py compiling.py)
 test: lint
 	@$(MAKE) --no-print-directory -j2 -O test-fitting test-training
 
 test-fitting test-training: export WANDB_MODE = offline
 test-fitting:
-	$(THREADS) $(BIN)/python -m pytest tests/fitting tests/training/test_launch.py
+	$(THREADS) $(BIN)/python -m pytest tests/fitting tests/scripts $(WITH_FITS)
 test-training:
-	$(THREADS) $(BIN)/python -m pytest tests/training tests/scripts --ignore=tests/training/test_launch.py
+	$(THREADS) $(BIN)/python -m pytest tests/training $(WITH_FITS:%=--ignore=%)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
