@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import os
 import resource
@@ -19,9 +18,6 @@ from .peak import known_peak
 from .plan import RunPlan
 
 SHARE_OF_MEMORY = 0.9  # of a card that one cell may be expected to take
-
-
-_known_peak = functools.cache(known_peak)  # once a process
 
 
 class OutOfMemory(RuntimeError):
@@ -64,7 +60,7 @@ def machine(accelerator: Accelerator) -> dict[str, Any]:
 
 def _peak(accelerator: Accelerator) -> float:
     precision = "bf16" if accelerator.mixed_precision == "bf16" else "fp32"
-    return _known_peak(accelerator.device, precision, torch.get_num_threads())
+    return known_peak(accelerator.device, precision, torch.get_num_threads())
 
 
 def first_micro_batch(cell: RunPlan, config: SweepConfig, device: torch.device, members: int) -> int:

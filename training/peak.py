@@ -34,6 +34,7 @@ def matmul_peak(device: torch.device | str, precision: str, threads: int) -> flo
     return _measured(device, precision, threads if device.type == "cpu" else 0)
 
 
+@functools.cache  # once a process
 def known_peak(device: torch.device, precision: str, threads: int) -> float:
     """The largest `matmul_peak` that any process has measured on this machine, this one's among them; FLOP/s.
 

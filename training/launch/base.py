@@ -44,7 +44,7 @@ class Outcome:
 
 def record_failure(sweep: SweepFolder, cell: RunPlan, config: SweepConfig, reason: str) -> dict[str, Any]:
     """Give up on a cell, for everyone to see; a record that it has already, written just before it died, stands."""
-    if sweep.is_over(cell.run_id, retry_failed=True):
+    if sweep.has_ended(cell.run_id):
         return sweep.read_record(cell.run_id) or {}
     record = failed_record(cell, config, reason)
     sweep.write_record(cell.run_id, record)

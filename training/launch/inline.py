@@ -126,7 +126,7 @@ def _claim(sweep: SweepFolder, order: Order, accelerator: Accelerator) -> Iterat
     from accelerate.utils import broadcast_object_list
 
     with sweep.claim_all(order) if accelerator.is_main_process else contextlib.nullcontext(True) as mine:
-        answer = [mine and not all(sweep.is_over(cell.run_id, retry_failed=True) for cell in order)]
+        answer = [mine and not all(sweep.has_ended(cell.run_id) for cell in order)]
         if accelerator.num_processes > 1:
             broadcast_object_list(answer)
         yield answer[0]

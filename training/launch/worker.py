@@ -88,7 +88,7 @@ class Worker:
                 if not mine:
                     self.tell("busy")
                     return True
-                if not all(self.sweep.is_over(cell.run_id, retry_failed=True) for cell in cells):
+                if not all(self.sweep.has_ended(cell.run_id) for cell in cells):
                     hooks = Hooks(lambda step: self.tell("step", step=step), lambda: self.stopping)
                     train_stack(self.job(cells), hooks)
             self.tell("ended")
