@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,8 +42,10 @@ def save_checkpoint(
 def load_checkpoint(path: Path, of: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
     """What `save_checkpoint` wrote, bit for bit: tensors on the CPU, and `state`; None without a checkpoint.
 
+    One that is torn, as a crash of the machine or a bad disk leaves it, is set aside: what it held is trained anew.
+
     Raises:
-        InputError: the file is torn, or of another run than `of`.
+        InputError: the file is of another run than `of`.
     """
     if not path.is_file():
         return None
@@ -54,7 +58,11 @@ def load_checkpoint(path: Path, of: str) -> tuple[dict[str, torch.Tensor], dict[
     except (SafetensorError, KeyError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: is torn ({error}); delete it to train the run anew") from None
+        aside = path.with_suffix(".torn")
+        with contextlib.suppress(FileNotFoundError):  # another process of the same run was faster
+            path.replace(aside)
+        logging.getLogger(__name__).warning("%s: is torn (%s); it is kept as %s", path, error, aside.name)
+        return None
 
 
 def save_weights(path: Path, model: nn.Module, words: Mapping[str, str], writer: Background | None = None) -> None:

@@ -5,15 +5,13 @@ runs/x/<run_id>/record.json             what came out; its presence says that th
 runs/x/<run_id>/curve.jsonl             a row a logged step
 runs/x/<run_id>/checkpoint.safetensors  where to go on from, gone once the record stands; of a diverged run it stays
 runs/x/<run_id>/weights.safetensors     of a finished run, while execution.keep_weights is true
-runs/x/<run_id>/claim                   locked by the process that trains the run
+runs/x/<run_id>/claim.N                 of the process that trains the run, or did last (claims.py)
 runs/x/stacks/<stack>.safetensors       the checkpoint of runs trained as one
 runs/x/trunks/<trunk>/<step>.safetensors  what runs of one trunk branch from; diverged.json where it ended
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -23,10 +21,9 @@ from typing import Any
 
 from ..fitting.errors import InputError
 from ..fitting.jsonio import to_strict, write_json_atomic
+from .claims import BEAT_SECONDS, Claim, Heart, Taker
 from .plan import Plan, RunPlan
 
-# A file system without locks: claims then hold nobody off, and two launchers could train a cell twice.
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 OVER = ("finished", "diverged")  # a diverged run would diverge again: its identity is the same
 
 
@@ -49,6 +46,9 @@ class SweepFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.held: dict[str, Claim] = {}  # by this process, by run id
+        self._beat_seconds = BEAT_SECONDS
+        self._taker, self._heart = Taker(), Heart()
 
     def run_folder(self, run_id: str) -> Path:
         """The folder of one run, made if need be."""
@@ -58,6 +58,7 @@ class SweepFolder:
 
     def write_plan(self, plan: Plan) -> None:
         """Make this the folder's plan; runs of an earlier plan keep their folders."""
+        self._beat_seconds = plan.config.execution.heartbeat_seconds
         self.path.mkdir(parents=True, exist_ok=True)
         write_json_atomic(self.path / "plan.json", plan.to_json())
 
@@ -65,25 +66,37 @@ class SweepFolder:
         """The folder's plan. Raises InputError where there is none or it is of another version."""
         path = self.path / "plan.json"
         try:
-            return Plan.from_json(json.loads(path.read_text()))
+            plan = Plan.from_json(json.loads(path.read_text()))
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{self.path}: is no sweep folder (it has no plan.json)") from None
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: is not a plan of this version: {str(error).splitlines()[0]}") from None
+        self._beat_seconds = plan.config.execution.heartbeat_seconds
+        return plan
+
+    def record_path(self, run_id: str) -> Path:
+        """Where a run's record stands, once it has one."""
+        return self.path / run_id / "record.json"
 
     def read_record(self, run_id: str) -> dict[str, Any] | None:
-        """What came out of a run; None while it has no record."""
-        path = self.path / run_id / "record.json"
+        """What came out of a run; None while it has no record, or one that is torn."""
         try:
-            return json.loads(path.read_text())
-        except FileNotFoundError:
+            return json.loads(self.record_path(run_id).read_text())
+        except (FileNotFoundError, ValueError):
             return None
-        except ValueError:
-            raise InputError(f"{path}: is not JSON; delete it to train the run again") from None
 
     def write_record(self, run_id: str, record: dict[str, Any]) -> None:
-        """End a run. Raises OSError where the disk says no; the run is then unfinished, not half-recorded."""
-        write_json_atomic(self.run_folder(run_id) / "record.json", record)
+        """End a run; a torn record makes room.
+
+        Raises:
+            OSError: the disk says no; the run is then unfinished, not half-recorded.
+            ClaimLost: another process has taken the run over.
+        """
+        self.check_claim(run_id)
+        path = self.run_folder(run_id) / "record.json"
+        if path.is_file() and self.read_record(run_id) is None:
+            path.replace(path.with_suffix(".torn"))
+        write_json_atomic(path, record)
 
     def is_over(self, run_id: str, *, retry_failed: bool = False) -> bool:
         """Whether the run needs no more training: finished, diverged, or failed and not to be retried."""
@@ -114,11 +127,12 @@ class SweepFolder:
 
         found: dict[str, list[str]] = {}
         for path in sorted(self.path.glob("stacks/*.safetensors")):
+            # One that is torn is set aside by who trains its runs; one that is gone ended just now.
             try:
                 with safe_open(path, framework="np") as file:
                     found[path.stem] = json.loads((file.metadata() or {})["members"])
-            except (SafetensorError, KeyError, ValueError) as error:
-                raise InputError(f"{path}: is torn ({error}); delete it to train its runs anew") from None
+            except (SafetensorError, KeyError, ValueError, FileNotFoundError):
+                continue
         return found
 
     def weights(self, run_id: str) -> Path:
@@ -190,23 +204,40 @@ class SweepFolder:
 
     @contextmanager
     def claim(self, run_id: str) -> Iterator[bool]:
-        """Hold a run for the length of the block; yields False where another process holds it.
+        """Hold a run for the length of the block; yields False where another process holds it (see claims.py).
 
-        The kernel drops the lock when its holder dies, however it dies, so a claim is never left behind.
+        `check_claim` tells, also at each write of the block, where another has taken it over meanwhile.
         """
         folder = self.run_folder(run_id)
-        with (folder / "claim").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    raise
-            for left_behind in (*folder.glob("*.tmp"), *folder.glob(".*.tmp")):  # by a writer that was killed
-                left_behind.unlink(missing_ok=True)
+        claim = self._taker.take(folder, self._beat_seconds)
+        if claim is None:
+            yield False
+            return
+        for left_behind in (*folder.glob("*.tmp"), *folder.glob(".*.tmp")):  # by a writer that was killed
+            left_behind.unlink(missing_ok=True)
+        self.held[run_id] = claim
+        self._heart.add(claim)
+        try:
             yield True
+        finally:
+            self._heart.remove(claim)
+            del self.held[run_id]
+            claim.release()
+
+    def check_claim(self, run_id: str) -> None:
+        """Before anything is written for a claimed run: raises ClaimLost where it is another process' now."""
+        if run_id in self.held:
+            self.held[run_id].beat()
+
+    @property
+    def has_lost_a_claim(self) -> bool:
+        """Whether a run that this process trains is another's by now: it had better stop."""
+        return any(claim.lost for claim in self.held.values())
+
+    def note_step(self, run_id: str, step: int) -> None:
+        """Have the claim tell the step reached, at its next beat."""
+        if run_id in self.held:
+            self.held[run_id].step = step
 
     @contextmanager
     def claim_all(self, cells: Iterable[RunPlan]) -> Iterator[bool]:

@@ -100,21 +100,24 @@ class Run:
                 member.curve = [r for r in sweep.read_curve(member.cell.run_id) if r["step"] <= state["step"]]
                 member.take([], state["step"])  # one that had diverged has
             self.step, self.seconds, self.begun_at = state["step"], state["seconds"], state["begun_at"]
-        if cell.trunk and sweep.trunk_step(cell) > self.step:
-            self._take_trunk(sweep.trunk_step(cell))
+        while cell.trunk and (saved := sweep.trunk_step(cell)) > self.step:
+            if self._take_trunk(saved):
+                break
         self._refuse_other_steps()
         self.engine.begin()
 
-    def _take_trunk(self, step: int) -> None:
-        """Stand where the trunk was saved after `step` steps, by this run on its own way or by another of its trunk."""
+    def _take_trunk(self, step: int) -> bool:
+        """Stand where the trunk was saved after `step` steps, by this run or another of its trunk; False if torn."""
         trunk, member = str(self.cell.trunk), self.members[0]
         stored = load_checkpoint(self.job.sweep.trunk_path(trunk, step), trunk)
-        assert stored is not None
+        if stored is None:
+            return False
         tensors, state = stored
         self.engine.restore(0, tensors)
         own = state.get("by") == self.cell.run_id
         self.step, member.fetched, member.curve = state["step"], state["fetched"], state["curve"]
         self.begun_at, self.seconds = (state["begun_at"], state["seconds"]) if own else (state["step"], 0.0)
+        return True
 
     def _refuse_other_steps(self) -> None:
         accelerator = self.accelerator
@@ -178,9 +181,14 @@ class Run:
         return bool(votes > 0)
 
     def save(self) -> None:
-        """Checkpoint; the curves first, so that they never lack a row that the checkpoint is past."""
+        """Checkpoint; the curves first, so that they never lack a row that the checkpoint is past.
+
+        Raises ClaimLost where a run is another process' by now.
+        """
         if not self.accelerator.is_main_process:
             return
+        for cell in self.job.cells:
+            self.job.sweep.check_claim(cell.run_id)
         tensors: dict[str, torch.Tensor] = {}
         for k, member in enumerate(self.members):
             if not self.job.sweep.has_ended(member.cell.run_id):  # alone, before the stack was taken up again
@@ -210,7 +218,8 @@ class Run:
         save_checkpoint(path, of, tensors, state | more, scratch=scratch, members=members, writer=self.job.writer)
 
     def write_curve(self, member: Member) -> None:
-        """Write the curve as it is now."""
+        """Write the curve as it is now. Raises ClaimLost where the run is another process' by now."""
+        self.job.sweep.check_claim(member.cell.run_id)
         sweep, run_id, rows = self.job.sweep, member.cell.run_id, list(member.curve)
         if self.job.writer is None:
             sweep.write_curve(run_id, rows)

@@ -89,9 +89,21 @@ def test_the_checkpoint_of_another_run_is_refused(text_folder: Path, tmp_path: P
         InputError, match=f"checkpoint.safetensors: is of '{other.run_id}', not of '{bench.cell.run_id}'"
     ):
         train(bench.job())
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"checkpoint.safetensors: is torn .*delete it"):
-        train(bench.job())
+
+
+def test_a_torn_checkpoint_or_record_is_set_aside_and_its_run_trained_again(text_folder: Path, tmp_path: Path) -> None:
+    bench = Bench(text_folder, tmp_path)
+    whole = train(bench.job())
+    path = bench.sweep.record_path(bench.cell.run_id)
+    path.write_text(path.read_text()[:100])
+    assert bench.cell in bench.sweep.to_do(bench.plan)
+    with pytest.raises(Interrupted):
+        train(bench.job(), Hooks(should_stop=lambda: True))
+    state = bench.sweep.checkpoint(bench.cell.run_id)
+    state.write_bytes(state.read_bytes()[:1000])
+    assert train(bench.job())["loss"] == whole["loss"]
+    kept = {file.name for file in path.parent.glob("*.torn")}
+    assert kept == {"record.torn", "checkpoint.torn"}
 
 
 def test_the_weights_of_a_finished_run_are_the_scored_ones(text_folder: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class Execution(Part):
     micro_batch: PositiveInt | None = None  # sequences a device at a time; default: the whole batch
     deterministic: bool = True
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 30.0  # what a kill may cost
+    heartbeat_seconds: Positive = 10.0  # between signs of life; a cell whose owner gives none for four is taken over
     max_seconds: Positive | None = None  # a cell that takes longer in one launch is left for the next one
     keep_weights: bool = True  # of finished cells, in fp32: what `scripts/export.py` needs
     keep_trunks: bool = True  # the states that budgets branch from, so that another budget needs no trunk anew

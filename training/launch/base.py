@@ -13,6 +13,7 @@ from ..outcome import failed_record
 from ..plan import RunPlan
 from ..records import SweepFolder
 
+BUSY_SECONDS = 2.0  # between looks at a cell that another process holds
 ATTEMPTS = 2  # a cell is retried once, then recorded as failed
 
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...fitting.errors import InputError
 from ..background import Background
+from ..claims import ClaimLost
 from ..corpus import open_corpus
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
 from ..stacking import Order, stack_name
-from .base import ATTEMPTS, Listener, Outcome, record_failure, stop_requests, trunk_unfinished
+from .base import ATTEMPTS, BUSY_SECONDS, Listener, Outcome, record_failure, stop_requests, trunk_unfinished
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
 def run_inline(plan: Plan, sweep: SweepFolder, orders: Sequence[Order], listener: Listener) -> Outcome:
-    """Train `orders`, each one cell or a stack of them, as given. What another process holds is left to it.
+    """Train `orders`, each one cell or a stack of them, as given. What another process holds is waited for, last.
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM; the cell at work has a checkpoint.
@@ -53,7 +55,10 @@ def _run(
                 records = [sweep.read_record(cell.run_id) for cell in order]
                 return [record for record in records if record] if all(records) else None
             job = Job(order[0], plan.config, corpus, sweep, accelerator, order[1:], feed, writer, mirrors)
-            return train_stack(job, Hooks(lambda step: _tell(listener, order, step), should_stop))
+            hooks = Hooks(
+                lambda step: _tell(sweep, listener, order, step), lambda: should_stop() or sweep.has_lost_a_claim
+            )
+            return train_stack(job, hooks)
 
     paused: list[RunPlan] = []
 
@@ -73,8 +78,11 @@ def _run(
         else:
             outcome.trained.append(cell.run_id)
 
-    queue = deque(orders)
-    while queue:
+    queue, held_elsewhere = deque(orders), deque[Order]()
+    while queue or held_elsewhere:
+        if not queue:
+            _wait(should_stop)
+            queue, held_elsewhere = held_elsewhere, deque()
         order = queue.popleft()
         before = next((other for other in paused if sweep.awaits(order[0], [other])), None)
         if before is not None:
@@ -86,6 +94,8 @@ def _run(
             except OutOfTime as limit:
                 pause(order, str(limit))
                 break
+            except ClaimLost:
+                records = None
             except Interrupted:
                 raise KeyboardInterrupt from None
             except OSError as error:
@@ -106,7 +116,7 @@ def _run(
                     break
                 records = [record_failure(sweep, cell, plan.config, reason)]
             if records is None:
-                listener.trouble(order[0], "another process is at it")
+                held_elsewhere.append(order)
                 break
             for cell, record in zip(order, records, strict=True):
                 end(cell, record)
@@ -115,9 +125,19 @@ def _run(
     return outcome
 
 
-def _tell(listener: Listener, order: Order, step: int) -> None:
+def _tell(sweep: SweepFolder, listener: Listener, order: Order, step: int) -> None:
     for cell in order:
+        sweep.note_step(cell.run_id, step)
         listener.step(cell, step)
+
+
+def _wait(should_stop: Callable[[], bool]) -> None:
+    """Let some time pass before the next look at what others hold."""
+    until = time.monotonic() + BUSY_SECONDS
+    while time.monotonic() < until:
+        if should_stop():
+            raise KeyboardInterrupt
+        time.sleep(0.1)
 
 
 @contextlib.contextmanager

@@ -22,12 +22,11 @@ from typing import IO, Any
 from ..plan import Plan
 from ..records import SweepFolder
 from ..stacking import Order, stack_name
-from .base import ATTEMPTS, Listener, Outcome, record_failure, trunk_unfinished
+from .base import ATTEMPTS, BUSY_SECONDS, Listener, Outcome, record_failure, trunk_unfinished
 from .devices import visible_gpus, worker_count, worker_environment
 
 STOP_SECONDS = 2.0  # for workers to checkpoint after Ctrl-C, before they are killed
 STAYS = ("ended", "busy", "paused")  # after these a worker is there for another cell; after others it leaves
-BUSY_SECONDS = 2.0  # between looks at a cell that another process holds
 
 
 class WorkerError(RuntimeError):

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 from ...fitting.errors import InputError
 from ..background import Background
+from ..claims import ClaimLost
 from ..corpus import Corpus, open_corpus
 from ..device import OutOfMemory, make_accelerator
 from ..feed import make_feed
@@ -89,9 +90,10 @@ class Worker:
                     self.tell("busy")
                     return True
                 if not all(self.sweep.has_ended(cell.run_id) for cell in cells):
-                    hooks = Hooks(lambda step: self.tell("step", step=step), lambda: self.stopping)
-                    train_stack(self.job(cells), hooks)
+                    train_stack(self.job(cells), self.hooks(cells))
             self.tell("ended")
+        except ClaimLost:
+            self.tell("busy")
         except OutOfTime as limit:
             self.tell("paused", reason=str(limit))
         except Interrupted:
@@ -108,6 +110,16 @@ class Worker:
             self.tell("error", reason=f"{type(error).__name__}: {error}".splitlines()[0])
             return False
         return True
+
+    def hooks(self, cells: list[RunPlan]) -> Hooks:
+        """Tell of each step, and stop where asked to, or where the cells are another's by now."""
+
+        def progress(step: int) -> None:
+            for cell in cells:
+                self.sweep.note_step(cell.run_id, step)
+            self.tell("step", step=step)
+
+        return Hooks(progress, lambda: self.stopping or self.sweep.has_lost_a_claim)
 
     def job(self, cells: list[RunPlan]) -> Job:
         """What training these as one needs."""
