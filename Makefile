@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test test-fitting test-training lint install bench clean
+.PHONY: demo test test-fitting test-training test-slurm lint install bench clean
 
 demo: .venv/.train
 	$(BIN)/python scripts/sweep.py configs/demo.yaml --out runs/demo
@@ -19,6 +19,11 @@ test-fitting:
 	$(THREADS) $(BIN)/python -m pytest tests/fitting tests/scripts $(WITH_FITS)
 test-training:
 	$(THREADS) $(BIN)/python -m pytest tests/training $(WITH_FITS:%=--ignore=%)
+
+# Minutes on a Slurm of its own; skips itself, with the reason, where that cannot be started (root, the packages).
+test-slurm: export WANDB_MODE = offline
+test-slurm: .venv/.dev
+	$(THREADS) $(BIN)/python -m pytest tests/slurm tests/chaos -m slurm
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -46,7 +51,7 @@ bench: .venv/.train
 	touch $@
 
 .venv/.dev: .venv/.train
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[train,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[train,slurm,dev]'
 	touch $@
 
 clean:

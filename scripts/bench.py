@@ -23,6 +23,7 @@ class What(StrEnum):
     READ = "read"
     SWEEP = "sweep"
     TRAIN = "train"
+    LAUNCH = "launch"
 
 
 def main(
@@ -31,7 +32,8 @@ def main(
         typer.Argument(
             help="fit: the parametric fit beside other solvers; coverage: how often intervals contain the truth; "
             "read: many runs with long curves beside a notebook's loop; sweep: a whole sweep beside the same cells by "
-            "Hugging Face's Trainer; train: single cells beside Trainer and a plain PyTorch loop, small ones packed."
+            "Hugging Face's Trainer; train: single cells beside Trainer and a plain PyTorch loop, small ones packed; "
+            "launch: the launcher, status and planning over cells that train nothing."
         ),
     ],
     source: Annotated[
@@ -59,6 +61,8 @@ def main(
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="train: of a timed round, about.")] = 1.0,
     steps: Annotated[int | None, typer.Option(min=1, help="train: of a timed round, in place of seconds.")] = None,
+    launched: Annotated[int, typer.Option(min=200, help="launch: cells that are launched.")] = 1000,
+    planned: Annotated[int, typer.Option(min=4, help="launch: cells that are planned.")] = 10_000,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures there.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -76,6 +80,10 @@ def main(
         from isoflop.scripts.bench_read import bench_read
 
         figures = bench_read(runs, points)
+    elif what is What.LAUNCH:
+        from isoflop.scripts.bench_launch import bench_launch
+
+        figures = bench_launch(launched, planned)
     elif what is What.TRAIN:
         from isoflop.scripts.bench_cells import Settings
         from isoflop.scripts.bench_train import bench_train

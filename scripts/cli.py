@@ -19,6 +19,8 @@ COMMANDS = {
     "plan": "show what a sweep would train, before a FLOP is spent",
     "tune": "bracket a sweep's learning rate at a few sizes, and write its recipe",
     "sweep": "train a sweep, or what is left of it, and fit it",
+    "status": "show how a sweep stands: what is done, at work, left and failed",
+    "cancel": "end what is at work on a sweep; the same command goes on with it",
     "run": "train single cells of a planned sweep",
     "export": "write a finished run as a folder that transformers loads",
     "fit": "fit scaling laws to a sweep, or to runs you already have",
@@ -59,8 +61,8 @@ def _interruptible(function: Callable[..., int | None]) -> Callable[..., int | N
     def wrapped(*args: Any, **words: Any) -> int | None:
         try:
             return function(*args, **words)
-        except KeyboardInterrupt:
-            return _say("interrupted; the same command goes on from where it stopped", INTERRUPTED)
+        except KeyboardInterrupt as stop:
+            return _say(f"{str(stop) or 'interrupted'}; the same command goes on from where it stopped", INTERRUPTED)
 
     return wrapped
 

@@ -19,6 +19,8 @@ from isoflop.training.memory import cell_memory, process_memory
 from isoflop.training.plan import Plan, RunPlan
 from isoflop.training.planning import make_plan
 
+MOST_ROWS = 1000  # of the table: more take seconds to draw, and nobody reads them
+
 
 def plan_of(config: Path, overrides: list[str] | None) -> Plan:
     """The plan of a config file; errors name the file."""
@@ -61,7 +63,13 @@ def plan_table(plan: Plan, device: str) -> Table:
     rows: dict[tuple[float, int], list] = {}
     for cell in plan.cells:
         rows.setdefault((cell.budget, cell.shape.width), []).append(cell)
-    for (budget, width), cells in rows.items():
+    shown = list(rows.items())
+    left_out = len(shown) - MOST_ROWS
+    if left_out > 0:
+        shown[MOST_ROWS // 2 : -MOST_ROWS // 2] = []
+    for i, ((budget, width), cells) in enumerate(shown):
+        if left_out > 0 and i == MOST_ROWS // 2:
+            table.add_row("...")
         cell, counts = cells[0], cells[0].counts.params
         table.add_row(
             flops_text(budget),
@@ -78,6 +86,8 @@ def plan_table(plan: Plan, device: str) -> Table:
             _size(planned_memory(cell, plan, device)),
             str(len(cells)),
         )
+    if left_out > 0:
+        table.caption = f"{left_out:,} rows in the middle are left out here; `plan.py --json FILE` writes every cell"
     return table
 
 

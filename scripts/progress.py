@@ -4,27 +4,88 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from isoflop.training.durations import TIMED, cell_seconds, device_of
 from isoflop.training.plan import Plan, RunPlan
+
+ESTIMATE_SECONDS = 1.0  # between two of the time left
+
+
+class TimeLeft:
+    """What a launch still has to do over how fast it was, both in seconds as cells are estimated to take.
+
+    The estimate, which records scale as they come, tells small cells from large ones; the pace, how many run at once.
+    """
+
+    def __init__(self, plan: Plan, to_do: Sequence[RunPlan], known: Iterable[Mapping[str, Any]]) -> None:
+        self._plan, self._records = plan, [_timed(record) for record in known]
+        self._left = {cell.run_id: 1.0 for cell in to_do}  # the share of its own steps that each has before it
+        self._done: dict[str, float] = {}  # the share of each that was trained in this launch
+        self._begun: float | None = None  # when training was first heard of
+        self._looked = float("-inf")
+        self._seconds: float | None = None
+
+    def step(self, cell: RunPlan, step: int) -> None:
+        """A cell has trained up to `step`; what it had before its first word is an earlier launch's."""
+        self._begun = self._begun or time.monotonic()
+        left = min(1.0, (cell.steps - step) / (cell.steps - cell.shared_steps))
+        gone = self._left[cell.run_id] - left
+        self._done[cell.run_id] = self._done[cell.run_id] + gone if cell.run_id in self._done else 0.0
+        self._left[cell.run_id] = left
+
+    def ended(self, cell: RunPlan, record: Mapping[str, Any]) -> None:
+        """A cell has its record."""
+        self._begun = self._begun or time.monotonic() - (record.get("wall_seconds") or 0.0)
+        left = self._left.pop(cell.run_id)
+        if record.get("status") != "failed":
+            self._done[cell.run_id] = self._done.get(cell.run_id, 0.0) + left
+            self._records.append(_timed(record))
+
+    def seconds(self) -> float | None:
+        """Until all is done; None before that can be told. Reckoned anew once a second."""
+        now = time.monotonic()
+        if not self._left or self._begun is None or now - self._begun < ESTIMATE_SECONDS:
+            return None
+        if now - self._looked >= ESTIMATE_SECONDS:
+            self._looked = now
+            each = cell_seconds(self._plan, device_of(self._plan, self._records), self._records)
+            done = sum(each[run_id] * share for run_id, share in self._done.items())
+            left = [each[run_id] * share for run_id, share in self._left.items()]
+            self._seconds = max(sum(left) * (now - self._begun) / done, max(left)) if done > 0 else None
+        return None if self._seconds is None else max(0.0, self._seconds - (now - self._looked))
+
+
+def _timed(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: record.get(key) for key in TIMED}  # the rest is long
 
 
 class SweepProgress:
-    """Bars on a terminal, a line a cell elsewhere. Counts what this launch has to train, by FLOPs."""
+    """Bars on a terminal, a line a cell elsewhere. Counts what this launch has to train, by FLOPs.
 
-    def __init__(self, plan: Plan, to_do: Sequence[RunPlan], *, quiet: bool = False) -> None:
+    `known` are the sweep's records so far: how long cells took helps to tell the time left.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        to_do: Sequence[RunPlan],
+        *,
+        known: Iterable[Mapping[str, Any]] = (),
+        quiet: bool = False,
+    ) -> None:
         self._quiet = quiet
+        self._time_left = TimeLeft(plan, to_do, known)
         self._to_do = {cell.run_id for cell in to_do}  # a stack may hold others, which are over
         self._n_cells = len(plan.cells)
         self._n_over = len(plan.cells) - len(to_do)
         self._flops = sum(cell.own_flops for cell in to_do)
         self._done = 0.0
         self._at_work: dict[str, float] = {}
-        self._started = time.monotonic()
         self._console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -56,6 +117,7 @@ class SweepProgress:
         self._bars.update(self._cells[cell.run_id], completed=step, note=f"step {step} of {cell.steps}")
         own = max(0, step - cell.shared_steps) / (cell.steps - cell.shared_steps)
         self._at_work[cell.run_id] = cell.own_flops * own
+        self._time_left.step(cell, step)
         self._update()
 
     def ended(self, cell: RunPlan, record: dict[str, Any]) -> None:
@@ -64,6 +126,7 @@ class SweepProgress:
             return
         self._forget(cell)
         self._done += cell.own_flops
+        self._time_left.ended(cell, record)
         self._n_over += 1
         self._update()
         loss = record.get("loss")
@@ -105,8 +168,13 @@ class SweepProgress:
         return f"{self._n_over} of {self._n_cells} cells"
 
     def _left(self) -> str:
-        done = self._done + sum(self._at_work.values())
-        if done <= 0 or done >= self._flops:
-            return ""
-        seconds = (time.monotonic() - self._started) * (self._flops / done - 1)
-        return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"
+        seconds = self._time_left.seconds()
+        return "" if seconds is None else f"about {duration_text(seconds)} left"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as people say it: 40 s, 12 min, 3.5 h, 2.1 days."""
+    for size, unit, decimals in ((86400, "days", 1), (3600, "h", 1), (60, "min", 0)):
+        if seconds > 1.5 * size:
+            return f"{seconds / size:.{decimals}f} {unit}"
+    return f"{seconds:.0f} s"

@@ -18,8 +18,10 @@ from isoflop.scripts.output import show
 from isoflop.scripts.plan import plan_of, plan_table, planned_device
 from isoflop.scripts.progress import SweepProgress
 from isoflop.training.launch import Outcome, launch
+from isoflop.training.launch.stopping import StopFile
 from isoflop.training.plan import Plan
 from isoflop.training.records import SweepFolder
+from isoflop.training.refine import next_round, with_refinement
 from isoflop.training.tracking import mirror_rest
 from isoflop.training.tracking_fit import fit_is_mirrored, log_fit
 from isoflop.training.wandb_session import mode_of, server_trouble
@@ -30,6 +32,7 @@ class Executor(StrEnum):
 
     LOCAL = "local"
     INLINE = "inline"
+    SLURM = "slurm"
 
 
 def train_what_is_left(plan: Plan, sweep: SweepFolder, retry_failed: bool) -> Outcome:
@@ -41,7 +44,9 @@ def train_what_is_left(plan: Plan, sweep: SweepFolder, retry_failed: bool) -> Ou
     _ask_wandb(plan)
     # A batch system's SIGTERM is a Ctrl-C: workers checkpoint and leave.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with SweepProgress(plan, to_do) as progress:
+    StopFile(sweep.path).remove()
+    known = (record for cell in plan.cells if (record := sweep.read_record(cell.run_id)))
+    with SweepProgress(plan, to_do, known=known) as progress:
         return launch(plan, sweep, to_do, progress)
 
 
@@ -86,9 +91,15 @@ def main(
     config: ConfigFile,
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The sweep folder.  [default: runs/NAME]")] = None,
-    executor: Annotated[Executor | None, typer.Option(help="Worker processes, or this one.")] = None,
+    executor: Annotated[
+        Executor | None, typer.Option(help="Worker processes here, this one, or tasks of Slurm's.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train cells recorded as failed again.")] = False,
+    refine: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Rounds that add cells where minima are not bracketed or least certain."),
+    ] = 0,
     debug: Debug = False,
 ) -> int:
     """Train every cell of a sweep that has no record yet, then fit it. Stopped or killed, it resumes.
@@ -97,18 +108,26 @@ def main(
     """
     chosen = [*(overrides or []), *([f"execution.executor={executor}"] if executor else [])]
     plan = plan_of(config, chosen)
+    sweep = SweepFolder(out or Path("runs") / plan.config.name)
+    refuse_another_sweeps(sweep, plan)
+    plan, words = with_refinement(plan, sweep.path)
+    for line in words:
+        print(line, file=sys.stderr)
     if dry_run:
         show(plan_table(plan, planned_device(plan)))
         return 0
     need_training_packages()
-    sweep = SweepFolder(out or Path("runs") / plan.config.name)
-    refuse_another_sweeps(sweep, plan)
-    sweep.write_plan(plan)
-    outcome = train_what_is_left(plan, sweep, retry_failed)
-    left = len(sweep.to_do(plan))
-    if left:
-        print(f"error: stopped with {left} of {len(plan.cells)} cells unfinished: {_why(outcome)}", file=sys.stderr)
-        return FAILED
+    new, grown = False, plan
+    while grown is not None:
+        plan = grown
+        sweep.write_plan(plan)
+        outcome = train_what_is_left(plan, sweep, retry_failed)
+        left = len(sweep.to_do(plan))
+        if left:
+            print(f"error: stopped with {left} of {len(plan.cells)} cells unfinished: {_why(outcome)}", file=sys.stderr)
+            return FAILED
+        new, retry_failed = new or bool(outcome.trained), False
+        grown = refined(plan, sweep, refine)
     if not plan.config.execution.keep_trunks:
         sweep.remove_trunks()
     failed = failed_cells(plan, sweep)
@@ -116,8 +135,17 @@ def main(
         print(f"error: cell {run_id} failed: {reason} (try again: --retry-failed)", file=sys.stderr)
     mirrored = mirror_rest(plan, sweep)
     if len(failed) < len(plan.cells):
-        fit_sweep(plan, sweep, new=bool(mirrored or outcome.trained))
+        fit_sweep(plan, sweep, new=bool(mirrored) or new)
     return FAILED if failed else 0
+
+
+def refined(plan: Plan, sweep: SweepFolder, rounds: int) -> Plan | None:
+    """The plan of the next of so many rounds of refinement, said on stderr; None where there is none."""
+    if not rounds:
+        return None
+    grown, words = next_round(plan, sweep.path, rounds)
+    print(*words, sep="\n", file=sys.stderr)
+    return grown
 
 
 def _why(outcome: Outcome) -> str:

@@ -126,6 +126,11 @@ class Taker:
         # Of two takers, the slower may have looked before the faster made a larger one.
         return None if _latest(folder) != number else claim
 
+    def sees_free(self, folder: Path) -> bool:
+        """Whether nobody is at work in `folder`, as far as this taker has seen; takes nothing."""
+        latest = _latest(folder)
+        return latest is None or self._is_free(folder, latest, BEAT_SECONDS)
+
     def _is_free(self, folder: Path, number: int, every: float) -> bool:
         info = _read(folder, number)
         if info is None:
@@ -157,6 +162,7 @@ class Heart:
         self._claims: dict[Claim, float] = {}  # when each is due
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._silent: set[Claim] = set()  # whose disk says no, which was told
 
     def add(self, claim: Claim) -> None:
         """Beat for `claim` from now on."""
@@ -185,10 +191,13 @@ class Heart:
             for claim in due:
                 try:
                     claim.beat()
+                    self._silent.discard(claim)
                 except ClaimLost:
                     self.remove(claim)
                 except OSError as error:  # a full disk, a network gone: the next beat tries again
-                    logging.getLogger(__name__).warning("claim of %s: %s", claim.folder.name, error)
+                    if claim not in self._silent:
+                        self._silent.add(claim)
+                        logging.getLogger(__name__).warning("claim of %s: %s", claim.folder.name, error)
 
 
 def _path(folder: Path, number: int) -> Path:
@@ -221,7 +230,10 @@ def _create(path: Path, info: ClaimInfo) -> bool:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        return temporary.stat().st_nlink == 2  # made by us: a network's file system may lose the answer and ask again
+        with contextlib.suppress(FileNotFoundError):  # who holds it now has cleared our half-made one away
+            # Made by us: a network's file system may lose the answer and ask again.
+            return temporary.stat().st_nlink == 2
+        return False
     except OSError:  # a file system without links
         try:
             with path.open("x") as file:

@@ -20,7 +20,7 @@ from torch import nn
 
 from ..fitting.errors import InputError
 from .config import SweepConfig
-from .launch.sharing import step_seconds
+from .durations import gpu_step_seconds
 from .plan import RunPlan
 
 COMPILE_SECONDS = 20.0  # of a new shape, and for each block
@@ -63,7 +63,7 @@ def expected_seconds(cell: RunPlan, config: SweepConfig, device: torch.device) -
     if device.type == "cpu":
         return cell.own_flops / (CPU_FLOPS * config.execution.threads)
     own_steps = cell.steps - cell.shared_steps
-    return own_steps * max(step_seconds(cell, config.recipe.precision))
+    return own_steps * max(gpu_step_seconds(cell, config.recipe.precision))
 
 
 def compile_in_place(model: nn.Module, config: SweepConfig) -> None:

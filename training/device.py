@@ -20,10 +20,6 @@ from .plan import RunPlan
 SHARE_OF_MEMORY = 0.9  # of a card that one cell may be expected to take
 
 
-class OutOfMemory(RuntimeError):
-    """A cell does not fit its device, however small the micro-batch."""
-
-
 def make_accelerator(config: SweepConfig) -> Accelerator:
     """The one Accelerator of this process, on the configured device, with threads and determinism set."""
     execution = config.execution

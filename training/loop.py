@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .checkpoint import save_weights
-from .device import OutOfMemory, first_micro_batch, is_out_of_memory, machine, memory_words, release, start_peak
+from .device import first_micro_batch, is_out_of_memory, machine, memory_words, release, start_peak
+from .hooks import Hooks, Interrupted, OutOfMemory, OutOfTime
 from .member import Member
 from .outcome import Divergence, Trained, trained_record
 from .plan import RunPlan
@@ -16,22 +17,6 @@ from .schedule import evaluation_steps
 from .stacking import stack_name
 from .state import Job, Run
 from .tracking import Mirror
-
-
-class Interrupted(Exception):
-    """The run was asked to stop; its checkpoint stands."""
-
-
-class OutOfTime(Interrupted):
-    """The run has had its `execution.max_seconds` of this launch; its checkpoint stands."""
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """Who is told the step now and then, and who is asked after each step whether to stop."""
-
-    progress: Callable[[int], None] = lambda step: None
-    should_stop: Callable[[], bool] = lambda: False
 
 
 def train(job: Job, hooks: Hooks | None = None) -> dict[str, Any]:

@@ -39,22 +39,41 @@ def make_plan(config: SweepConfig, corpus: CorpusInfo) -> Plan:
             raise InputError(
                 f"{where}: {held_out.tokens:,} validation tokens hold no sequence of {context}; give more text{remedy}"
             )
-    budgets = config.grid.budgets
-    shapes = [_shapes(config, corpus, index) for index in range(len(budgets))]
-    smallest: dict[ModelShape, float] = {}
-    for budget, here in zip(budgets, shapes, strict=True):
-        for shape in here:
-            smallest[shape] = min(budget, smallest.get(shape, budget))
+    budgets, (seeds, tuned) = config.grid.budgets, lay_out(config, corpus)
     cells: dict[str, RunPlan] = {}
     for index, budget in enumerate(budgets):
-        for shape in shapes[index]:
-            for replicate in range(config.grid.seeds_of(index)):
-                tuned_at = smallest[shape] if config.recipe.schedule.trunk else budget
-                cell = make_cell(config, corpus, budget, shape, config.seed + replicate, tuned_at=tuned_at)
+        for shape in sorted(seeds[index], key=lambda shape: shape.width):
+            for replicate in range(seeds[index][shape]):
+                cell = make_cell(config, corpus, budget, shape, config.seed + replicate, tuned_at=tuned.get(shape))
                 if cell.run_id in cells:
                     raise InputError(f"grid.budgets: {budget:g} and {cells[cell.run_id].budget:g} give the same run")
                 cells[cell.run_id] = cell
     return Plan(config, corpus, sharing_trunks(cells.values()))
+
+
+def lay_out(config: SweepConfig, corpus: CorpusInfo) -> tuple[list[dict[ModelShape, int]], dict[ModelShape, float]]:
+    """For each budget its shapes, each with the number of its seeds; and on trunks the budget a shape is tuned at.
+
+    A trunk has one recipe for all its budgets: that of the least that the grid gives its shape, or, of a shape that
+    only `grid.more` has, of the first entry with it, so that what is added later leaves the cells there as they are.
+
+    Raises:
+        InputError: a ladder without the sizes asked for, or a width that it cannot have.
+    """
+    grid = config.grid
+    wanted = [dict.fromkeys(_shapes(config, corpus, i), grid.seeds_of(i)) for i in range(len(grid.budgets))]
+    tuned: dict[ModelShape, float] = {}
+    for budget, here in zip(grid.budgets, wanted, strict=True):
+        for shape in here:
+            tuned[shape] = min(budget, tuned.get(shape, budget))
+    for entry in grid.more:
+        index = grid.budgets.index(entry.budget)
+        for width in entry.widths:
+            shape = shape_for_width(width, config.model, corpus.vocab_size)
+            seeds = entry.seeds or grid.seeds_of(index)
+            wanted[index][shape] = max(seeds, wanted[index].get(shape, 0))
+            tuned.setdefault(shape, entry.budget)
+    return wanted, tuned if config.recipe.schedule.trunk else {}
 
 
 def _shapes(config: SweepConfig, corpus: CorpusInfo, index: int) -> list[ModelShape]:

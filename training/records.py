@@ -7,11 +7,15 @@ runs/x/<run_id>/checkpoint.safetensors  where to go on from, gone once the recor
 runs/x/<run_id>/weights.safetensors     of a finished run, while execution.keep_weights is true
 runs/x/<run_id>/claim.N                 of the process that trains the run, or did last (claims.py)
 runs/x/stacks/<stack>.safetensors       the checkpoint of runs trained as one
+runs/x/refined.json                      cells that --refine added, with reasons and cost
+runs/x/slurm/                            what was handed to Slurm (launch/submissions.py)
+runs/x/stop                              asks everyone at work to end (launch/stopping.py)
 runs/x/trunks/<trunk>/<step>.safetensors  what runs of one trunk branch from; diverged.json where it ended
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -19,11 +23,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..fitting.errors import InputError
 from ..fitting.jsonio import to_strict, write_json_atomic
 from .claims import BEAT_SECONDS, Claim, Heart, Taker
+from .config import SweepConfig
+from .config.errors import first_problem
 from .plan import Plan, RunPlan
 
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 OVER = ("finished", "diverged")  # a diverged run would diverge again: its identity is the same
 
 
@@ -57,10 +66,18 @@ class SweepFolder:
         return folder
 
     def write_plan(self, plan: Plan) -> None:
-        """Make this the folder's plan; runs of an earlier plan keep their folders."""
+        """Make this the folder's plan; runs of an earlier plan keep their folders.
+
+        Raises InputError where nothing may be written there, OSError where the disk is full.
+        """
         self._beat_seconds = plan.config.execution.heartbeat_seconds
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_json_atomic(self.path / "plan.json", plan.to_json())
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json_atomic(self.path / "plan.json", plan.to_json())
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            raise InputError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
 
     def read_plan(self) -> Plan:
         """The folder's plan. Raises InputError where there is none or it is of another version."""
@@ -69,6 +86,9 @@ class SweepFolder:
             plan = Plan.from_json(json.loads(path.read_text()))
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{self.path}: is no sweep folder (it has no plan.json)") from None
+        except ValidationError as error:
+            why = first_problem(error, SweepConfig)
+            raise InputError(f"{path}: is not a plan of this version: config.{why}; choose another folder") from None
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: is not a plan of this version: {str(error).splitlines()[0]}") from None
         self._beat_seconds = plan.config.execution.heartbeat_seconds
@@ -83,6 +103,13 @@ class SweepFolder:
         try:
             return json.loads(self.record_path(run_id).read_text())
         except (FileNotFoundError, ValueError):
+            return None
+
+    def record_stamp(self, run_id: str) -> int | None:
+        """Changes with each record that is written; None while there is none. For comparing with itself alone."""
+        try:
+            return self.record_path(run_id).stat().st_mtime_ns
+        except FileNotFoundError:
             return None
 
     def write_record(self, run_id: str, record: dict[str, Any]) -> None:

@@ -147,7 +147,7 @@ def test_options_that_make_no_sense(command: Callable[..., Any], tmp_path: Path,
     refused(command("fit", path, *words), says)
 
 
-@pytest.mark.parametrize("name", ["plan", "sweep", "run", "fit", "compare", "bench"])
+@pytest.mark.parametrize("name", ["plan", "sweep", "status", "cancel", "run", "fit", "compare", "bench"])
 def test_every_command_has_help_with_an_example(command: Callable[..., Any], name: str) -> None:
     done = command(name, "--help")
     assert done.status == 0
@@ -156,13 +156,16 @@ def test_every_command_has_help_with_an_example(command: Callable[..., Any], nam
 
 
 def test_unknown_commands_and_missing_arguments(command: Callable[..., Any], tmp_path: Path) -> None:
-    refused(command("fitt"), "no command 'fitt'; there are plan, tune, sweep, run, export, fit, compare")
+    refused(
+        command("fitt"), "no command 'fitt'; there are plan, tune, sweep, status, cancel, run, export, fit, compare"
+    )
     refused(command("plan"), "Missing argument 'CONFIG'")
     refused(command("plan", tmp_path / "no.yaml"), "no.yaml: cannot be read: no such file")
-    refused(command("run", tmp_path, "0123456789ab"), "is no sweep folder")
     a_file = tmp_path / "file"
     a_file.write_text("")
-    refused(command("run", a_file, "0123456789ab"), "is no sweep folder")
+    for words in (["run", "0123456789ab"], ["status"], ["cancel"]):
+        for where in (tmp_path, a_file, tmp_path / "absent"):
+            refused(command(words[0], where, *words[1:]), "is no sweep folder")
     refused(command("compare", tmp_path / "no.json"), "no.json")
     assert "sweep" in command().out
 

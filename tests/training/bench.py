@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from isoflop.training.config import SweepConfig, parse_config
 from isoflop.training.corpus import Corpus, prepare_corpus
 from isoflop.training.device import make_accelerator
+from isoflop.training.launch.admission import Memory
+from isoflop.training.launch.local import LocalLauncher
 from isoflop.training.loop import Hooks, Interrupted, train
 from isoflop.training.plan import RunPlan
 from isoflop.training.planning import make_plan
@@ -48,6 +51,11 @@ class Bench:
     def job(self, cell: RunPlan | None = None) -> Job:
         """What `train` takes, for the cell or another of the plan."""
         return Job(cell or self.cell, self.config, self.corpus, self.sweep, make_accelerator(self.config))
+
+    def launcher(self, cells: Sequence[RunPlan]) -> LocalLauncher:
+        """One that is to train these, with no worker yet."""
+        orders = [(cell,) for cell in cells]
+        return LocalLauncher(self.plan, self.sweep, orders, Ear(), 2, [], Memory(self.plan, []))
 
     def train(self, stop_at: tuple[int, ...] = ()) -> dict[str, Any]:
         """Train the cell, stopping and starting anew at the steps given."""

@@ -1,12 +1,15 @@
-"""A sweep small enough to train many times over, as a mapping and as a file."""
+"""A sweep small enough to train many times over, as a mapping and as a file; and who listens to a launch."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from isoflop.training.plan import RunPlan
 
 
 def write_text(folder: Path, n_documents: int = 40, words: int = 2000) -> Path:
@@ -48,3 +51,23 @@ def write_config(path: Path, config: dict[str, Any]) -> Path:
     """As YAML, for the commands."""
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+class Heard:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.ended_cells: Counter[str] = Counter()
+        self.notes: list[str] = []
+
+    def step(self, cell: RunPlan, step: int) -> None:
+        """Not kept."""
+
+    def ended(self, cell: RunPlan, record: dict[str, Any]) -> None:
+        self.ended_cells[cell.run_id] += 1
+
+    def note(self, words: str) -> None:
+        self.notes.append(words)
+
+    def trouble(self, cell: RunPlan, reason: str) -> None:
+        self.notes.append(reason)

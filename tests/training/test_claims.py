@@ -68,7 +68,7 @@ def test_a_claim_of_another_machine_is_taken_over_only_after_its_counter_stood_s
     taken(tmp_path)
     pretend(tmp_path, beat=5, every=EVERY)
     taker = Taker()
-    looks = 0
+    looks, again = 0, 0.0
     while taker.take(tmp_path, EVERY) is None:
         looks += 1
         if looks == 3:

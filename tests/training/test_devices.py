@@ -11,9 +11,10 @@ import pytest
 
 from isoflop.training.config import Execution, parse_config
 from isoflop.training.corpus import prepare_corpus
+from isoflop.training.durations import gpu_step_seconds
 from isoflop.training.launch import sharing
 from isoflop.training.launch.devices import free_memory, mps_is_running, visible_gpus, worker_count, worker_environment
-from isoflop.training.launch.sharing import share_gpus, step_seconds
+from isoflop.training.launch.sharing import share_gpus
 from isoflop.training.plan import Plan
 from isoflop.training.planning import make_plan
 
@@ -79,12 +80,15 @@ def test_a_driver_that_is_broken_is_a_machine_without_gpus(machine: Machine, tmp
     assert free_memory(["0"]) is None
 
 
-def test_workers_take_the_gpus_by_turns() -> None:
+def test_workers_take_the_gpus_by_turns_and_belong_to_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "0")  # as of a launcher that the sweep was started by
+    monkeypatch.setenv("MASTER_PORT", "29500")
     execution = Execution(threads=2)
     assert worker_count(execution, ["3", "5"], per_gpu=3) == 6
     environments = [worker_environment(execution, ["3", "5"], index) for index in range(6)]
     assert [one["CUDA_VISIBLE_DEVICES"] for one in environments] == ["3", "5"] * 3
     assert {one["OMP_NUM_THREADS"] for one in environments} == {"2"}
+    assert not {"LOCAL_RANK", "MASTER_PORT"} & environments[0].keys()
     assert worker_count(Execution(workers=5), ["3", "5"], per_gpu=3) == 5
 
 
@@ -142,7 +146,7 @@ def test_cells_that_fill_a_gpu_have_it_for_themselves(text_folder: Path, machine
         recipe__batch={"rule": "constant", "tokens": 1 << 17},
         data__max_epochs=1e9,
     )
-    host, device = step_seconds(plan.cells[0], "fp32")
+    host, device = gpu_step_seconds(plan.cells[0], "fp32")
     assert device > host
     count, words = chosen(plan, ["0"])
     assert count == 1

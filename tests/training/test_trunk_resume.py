@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from isoflop.training.launch import run_inline
-from isoflop.training.launch.local import LocalLauncher, Slot
+from isoflop.training.launch.slot import Slot
 from isoflop.training.loop import Hooks, Interrupted, train
 from isoflop.training.plan import RunPlan
 from isoflop.training.state import Run
@@ -41,7 +41,7 @@ def test_a_trunk_out_of_time_is_not_begun_again_by_its_branches(text_folder: Pat
     assert sum(f"waits for the trunk that {first.run_id}" in reason for reason in ear.troubles) == 2
     # So do worker processes' launches; where the trunk's state is there, a branch waits for nobody.
     for trained, left in ((False, 0), (True, 1)):
-        launcher = LocalLauncher(bench.plan, bench.sweep, [bench.plan.cells[1:2]], Ear())
+        launcher = bench.launcher(bench.plan.cells[1:2])
         if trained:
             path = bench.sweep.trunk_path(str(first.trunk), first.trunk_steps)
             path.parent.mkdir(parents=True)
@@ -92,15 +92,18 @@ def test_states_of_trunks_that_an_edited_config_has_left_are_removed_too(text_fo
 def test_a_worker_that_leaves_after_a_failure_is_given_no_further_cell(text_folder: Path, tmp_path: Path) -> None:
     bench = Bench(text_folder, tmp_path, **BUDGETS)
     first, *others = bench.plan.cells
-    launcher = LocalLauncher(bench.plan, bench.sweep, [(cell,) for cell in others], Ear())
+    launcher = bench.launcher(others)
     # What the cell's failure says arrives before the worker is gone.
-    script = """echo '{"event": "failed", "reason": "torn"}'; read line"""
-    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
-        slot = Slot(0, worker, tmp_path, 0, ready=True, order=(first,))
-        launcher.slots.append(slot)
+    script = """print('{"event": "failed", "reason": "torn"}', flush=True); input()"""
+    (tmp_path / "torn_worker.py").write_text(script)
+    slot = Slot(0, "torn_worker", tmp_path, tmp_path / "log", os.environ | {"PYTHONPATH": str(tmp_path)})
+    slot.ready, slot.order = True, (first,)
+    launcher.slots.append(slot)
+    while slot.order:
         launcher.hear(slot)
-        launcher.hand_out()
-        assert launcher.outcome.failed == {first.run_id: "torn"}
-        assert not slot.order
-        assert list(launcher.queue) == [(cell,) for cell in others]
-        worker.kill()
+    launcher.hand_out()
+    assert launcher.outcome.failed == {first.run_id: "torn"}
+    assert not slot.order
+    assert list(launcher.queue) == [(cell,) for cell in others]
+    slot.process.kill()
+    slot.process.communicate()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from isoflop.fitting import load_runs
 from isoflop.training.config import parse_config
-from isoflop.training.launch.local import LocalLauncher, Slot
+from isoflop.training.launch.slot import Slot
 from isoflop.training.loop import Hooks, Interrupted, train
 from isoflop.training.planning import make_plan
 from isoflop.training.schedule import rate_at
 
-from .bench import Bench, Ear, measured
+from .bench import Bench, measured
 from .helpers import tiny
 
 WSD = {"kind": "wsd", "cooldown": 0.2, "trunk": True}
@@ -127,19 +128,22 @@ def test_a_branch_waits_for_its_trunk_and_no_longer(text_folder: Path, tmp_path:
     changes = BUDGETS | {"grid__widths": [4, 8]}
     bench = Bench(text_folder, tmp_path, recipe__schedule=WSD, **changes)
     to_do = bench.sweep.to_do(bench.plan)
-    launcher = LocalLauncher(bench.plan, bench.sweep, [(cell,) for cell in to_do], Ear())
+    launcher = bench.launcher(to_do)
     given = []
     for index in range(2):
-        order = launcher.next_ready()
+        slot = cast(Slot, SimpleNamespace(index=index, order=()))  # its worker has nothing to do with it
+        order = launcher.next_ready(slot)
         assert order is not None
         launcher.queue.remove(order)
-        launcher.slots.append(Slot(index, None, tmp_path, 0, True, order))  # type: ignore[arg-type]
+        slot.order = order
+        launcher.slots.append(slot)
         given += order
     assert {cell.shape.width for cell in given} == {4, 8}, "two trunks, not two cells of one"
-    assert launcher.next_ready() is None
+    idle = cast(Slot, SimpleNamespace(index=2, order=()))
+    assert launcher.next_ready(idle) is None
     saved = bench.sweep.trunk_path(str(given[0].trunk), given[0].trunk_steps)
     saved.parent.mkdir(parents=True)
     saved.touch()
-    branch = launcher.next_ready()
+    branch = launcher.next_ready(idle)
     assert branch is not None
     assert branch[0].trunk == given[0].trunk

@@ -2,7 +2,7 @@
 
 from .data import Data, FilesCorpus, PythonCorpus
 from .execution import Execution, Wandb
-from .grid import Grid, Prior, Sizes
+from .grid import Grid, More, Prior, Sizes
 from .model import Initialisation, ModelConfig
 from .recipe import Optimizer, Recipe
 from .schedule import Schedule
@@ -16,6 +16,7 @@ __all__ = [
     "Grid",
     "Initialisation",
     "ModelConfig",
+    "More",
     "Optimizer",
     "Prior",
     "PythonCorpus",

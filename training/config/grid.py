@@ -1,4 +1,4 @@
-"""budgets x sizes x seeds."""
+"""budgets x sizes x seeds, and what is added to single budgets."""
 
 from __future__ import annotations
 
@@ -27,14 +27,23 @@ class Sizes(Part):
     prior: Prior
 
 
+class More(Part):
+    """Sizes added to one budget, or more seeds of sizes it has."""
+
+    budget: Positive  # one of grid.budgets
+    widths: Annotated[list[PositiveInt], Field(min_length=1)]
+    seeds: PositiveInt | None = None  # runs a cell; default: the budget's
+
+
 class Grid(Part):
-    """budgets x sizes x seeds."""
+    """budgets x sizes x seeds, and `more`. A cell asked for twice is one cell, with the larger number of seeds."""
 
     budgets: list[Positive]  # training FLOPs
     flops: str = "exact"  # the convention that budgets are counted in
     widths: list[PositiveInt] | list[list[PositiveInt]] | None = None  # for all budgets, or a list a budget; or
     sizes: Sizes | None = None
     seeds: PositiveInt | list[PositiveInt] = 1  # runs a cell, for all budgets or a number a budget
+    more: list[More] = Field(default_factory=list)  # what `sweep --refine` adds, or anyone
 
     @model_validator(mode="after")
     def _consistent(self) -> Grid:
@@ -56,6 +65,12 @@ class Grid(Part):
                 and len(value) != len(self.budgets)
             ):
                 raise ValueError(f"{name} has {len(value)} entries for {len(self.budgets)} budgets")
+        for place, entry in enumerate(self.more):
+            if entry.budget not in self.budgets:
+                known = ", ".join(f"{budget:g}" for budget in self.budgets)
+                raise ValueError(
+                    f"more[{place}].budget: {entry.budget:g} is none of budgets ({known}); add it there first"
+                )
         return self
 
     def widths_of(self, index: int) -> list[int] | None:

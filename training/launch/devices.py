@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -12,6 +13,11 @@ from pathlib import Path
 from ..config import Execution
 from ..corpus.parallel import usable_cores
 
+# What makes a process one of a group to torch and accelerate: of torchrun, Slurm's PMI, Open MPI and MVAPICH.
+_GROUP = {
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PMI_RANK", "PMI_SIZE"),
+    *("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+}
 _ANSWER_SECONDS = 30.0  # a driver that hangs must not hold up a sweep
 
 
@@ -30,15 +36,54 @@ def visible_gpus(execution: Execution) -> list[str]:
 
 def free_memory(gpus: Sequence[str]) -> int | None:
     """Bytes free on the fullest of `gpus`, named by number or UUID; None where that cannot be known."""
-    table = _asked(["nvidia-smi", "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits"])
-    free: list[int] = []
+    free = _gpu_memory(gpus, "free")
+    known = [n_bytes for n_bytes in free if n_bytes is not None]
+    return min(known) if known and len(known) == len(free) else None
+
+
+def total_memory(gpus: Sequence[str]) -> list[int | None]:
+    """Bytes that each of `gpus` has; None for one where that cannot be known, as for a slice of a GPU."""
+    return _gpu_memory(gpus, "total")
+
+
+def _gpu_memory(gpus: Sequence[str], which: str) -> list[int | None]:
+    table = _asked(["nvidia-smi", f"--query-gpu=index,uuid,memory.{which}", "--format=csv,noheader,nounits"])
     rows = [[entry.strip() for entry in line.split(",")] for line in (table or "").splitlines()]
+    found: list[int | None] = []
     for name in gpus:
-        found = [row[2] for row in rows if len(row) == 3 and (row[0] == name or row[1].startswith(name))]
-        if len(found) != 1 or not found[0].isdecimal():
-            return None  # a slice of a GPU, say
-        free.append(int(found[0]) << 20)
-    return min(free, default=None)
+        sizes = [row[2] for row in rows if len(row) == 3 and (row[0] == name or row[1].startswith(name))]
+        found.append(int(sizes[0]) << 20 if len(sizes) == 1 and sizes[0].isdecimal() else None)
+    return found
+
+
+def machine_memory(root: Path = Path("/")) -> int:
+    """Bytes of memory that this process' control group may use, or else the machine has.
+
+    `root` is where the system's files are looked up, /proc/self/cgroup and /sys/fs/cgroup (version 1 and 2).
+    """
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([there, *_group_limits(root)])
+
+
+def _group_limits(root: Path) -> list[int]:
+    """The limits of the groups that this process is in, and of those around them."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    limits: list[int] = []
+    for _, controllers, path in (line.split(":", 2) for line in groups if line.count(":") >= 2):
+        if controllers == "":
+            top, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            top, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        parts = [part for part in path.split("/") if part]
+        for n in range(len(parts) + 1):  # in a container the path may not be there, and the top is its own group
+            with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+                limits.append(int(top.joinpath(*parts[:n], name).read_text()))
+    return limits
 
 
 def mps_is_running() -> bool:
@@ -59,9 +104,13 @@ def worker_count(execution: Execution, gpus: Sequence[str], per_gpu: int = 1) ->
 
 
 def worker_environment(execution: Execution, gpus: Sequence[str], index: int) -> dict[str, str]:
-    """The environment of worker number `index`: its GPU, by turns, and no more threads than it is given."""
+    """The environment of worker number `index`: its GPU, by turns, and no more threads than it is given.
+
+    A worker is a process by itself and opens no port, also where the sweep was started by a launcher of groups.
+    """
     threads = str(execution.threads)
-    environment = os.environ | {
+    alone = {name: value for name, value in os.environ.items() if name not in _GROUP}
+    environment = alone | {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",

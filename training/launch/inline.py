@@ -12,10 +12,12 @@ from ...fitting.errors import InputError
 from ..background import Background
 from ..claims import ClaimLost
 from ..corpus import open_corpus
+from ..hooks import Hooks, Interrupted, OutOfMemory, OutOfTime
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
 from ..stacking import Order, stack_name
 from .base import ATTEMPTS, BUSY_SECONDS, Listener, Outcome, record_failure, stop_requests, trunk_unfinished
+from .stopping import StopFile
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -25,10 +27,14 @@ def run_inline(plan: Plan, sweep: SweepFolder, orders: Sequence[Order], listener
     """Train `orders`, each one cell or a stack of them, as given. What another process holds is waited for, last.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM; the cell at work has a checkpoint.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or `scripts/cancel.py`; the cell at work has a checkpoint.
     """
-    with stop_requests() as should_stop:
-        return _run(plan, sweep, orders, listener, should_stop)
+    stop_file = StopFile(sweep.path)
+    with stop_requests() as asked:
+        try:
+            return _run(plan, sweep, orders, listener, lambda: asked() or stop_file.asked())
+        except KeyboardInterrupt:
+            raise stop_file.interruption() from None
 
 
 def _run(
@@ -39,9 +45,9 @@ def _run(
     should_stop: Callable[[], bool],
 ) -> Outcome:
     # torch, only where something is trained
-    from ..device import OutOfMemory, make_accelerator
+    from ..device import make_accelerator
     from ..feed import make_feed
-    from ..loop import Hooks, Interrupted, OutOfTime, train_stack
+    from ..loop import train_stack
     from ..state import Job
 
     corpus = open_corpus(plan.corpus.fingerprint)
@@ -87,6 +93,9 @@ def _run(
         before = next((other for other in paused if sweep.awaits(order[0], [other])), None)
         if before is not None:
             pause(order, trunk_unfinished(before))
+            continue
+        if sweep.awaits(order[0], [cell for other in held_elsewhere for cell in other]):
+            held_elsewhere.append(order)
             continue
         for tried in range(1, ATTEMPTS + 1):
             try:

@@ -1,104 +1,67 @@
 """n worker processes on this machine, each training many cells or stacks of cells, the longest first.
 
-A worker that dies is replaced; its cells are tried once more and then recorded as failed with the reason.
+A worker that dies is replaced; its cells are tried once more and then recorded as failed with the reason. One that
+cannot even start, twice, is left out: a broken GPU does not end the sweep while others work.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import selectors
-import signal
 import subprocess
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 from ..plan import Plan
 from ..records import SweepFolder
 from ..stacking import Order, stack_name
+from .admission import Memory
 from .base import ATTEMPTS, BUSY_SECONDS, Listener, Outcome, record_failure, trunk_unfinished
+from .conversation import STAYS
 from .devices import visible_gpus, worker_count, worker_environment
+from .slot import Slot
+from .stopping import StopFile
 
+WORKER = "isoflop.training.launch.worker"
 STOP_SECONDS = 2.0  # for workers to checkpoint after Ctrl-C, before they are killed
-STAYS = ("ended", "busy", "paused")  # after these a worker is there for another cell; after others it leaves
 
 
 class WorkerError(RuntimeError):
     """Workers die before they can train anything."""
 
 
-@dataclass
-class Slot:
-    """One worker process and the cells it is at."""
-
-    index: int
-    process: subprocess.Popen[bytes]
-    log: Path
-    log_start: int  # what lies before it is of earlier launches
-    ready: bool = False
-    order: Order = ()
-    heard: bytes = b""  # the beginning of an event whose end has not come yet
-    leaving: bool = False  # its cell failed: it will be replaced
-
-    @property
-    def orders(self) -> IO[bytes]:
-        assert self.process.stdin is not None
-        return self.process.stdin
-
-    @property
-    def events(self) -> IO[bytes]:
-        assert self.process.stdout is not None
-        return self.process.stdout
-
-    def read(self) -> list[dict[str, Any]] | None:
-        """The events that have come; None once the worker has closed its end."""
-        data = os.read(self.events.fileno(), 1 << 16)
-        *lines, self.heard = (self.heard + data).split(b"\n")
-        return [json.loads(line) for line in lines] if data else None
-
-    def give(self, order: Order) -> None:
-        """Have the worker train `order`."""
-        self.order = order
-        words = " ".join(cell.run_id for cell in order)
-        with contextlib.suppress(BrokenPipeError):  # it died just now; the end of its stdout tells
-            self.orders.write(f"{words}\n".encode())
-            self.orders.flush()
-
-    def why_dead(self) -> str:
-        """How the process ended, in words, with the last line of its log."""
-        code = self.process.wait()
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        if code == -signal.SIGKILL:
-            how += " (the system does that when memory runs out)"
-        text = self.log.read_bytes()[self.log_start :].decode(errors="replace")
-        lines = [line for line in text.splitlines() if line.strip()]
-        return f"worker {how}" + (f"; its last words: {lines[-1][:200]}" if lines else "")
-
-
 class LocalLauncher:
     """One launch: hands orders to workers and listens to them until nothing is left to do."""
 
     def __init__(
-        self, plan: Plan, sweep: SweepFolder, orders: Sequence[Order], listener: Listener, per_gpu: int = 1
+        self,
+        plan: Plan,
+        sweep: SweepFolder,
+        orders: Sequence[Order],
+        listener: Listener,
+        n_workers: int,
+        gpus: Sequence[str],
+        memory: Memory,
+        *,
+        module: str = WORKER,
+        log_stem: Path | None = None,
+        grace: float = STOP_SECONDS,
     ) -> None:
         self.plan = plan
         self.sweep = sweep
         self.listener = listener
         self.queue = deque(orders)
+        self.n_workers, self.gpus, self.memory = n_workers, gpus, memory
+        self.module, self.grace = module, grace
+        self.log_stem = sweep.path / "worker" if log_stem is None else log_stem.with_name(f"{log_stem.name}-worker")
         self.held_elsewhere: deque[tuple[float, Order]] = deque()
         self.attempts: Counter[str] = Counter()
+        self.failed_starts: Counter[int] = Counter()  # of each worker, in a row
         self.outcome = Outcome()
+        self.stop_file = StopFile(sweep.path)
         self.slots: list[Slot] = []
         self.selector = selectors.DefaultSelector()
-        self.deaths_at_start = 0
-        self.gpus = visible_gpus(plan.config.execution)
-        self.n_workers = worker_count(plan.config.execution, self.gpus, per_gpu)
 
     def run(self) -> Outcome:
         """Train all. KeyboardInterrupt stops the workers, which checkpoint first, and goes on up."""
@@ -106,6 +69,7 @@ class LocalLauncher:
             for index in range(min(self.n_workers, len(self.queue))):
                 self.start(index)
             while self.slots:
+                self.stop_file.check()
                 for key, _ in self.selector.select(timeout=0.5):
                     self.hear(key.data)
                 self.hand_out()
@@ -116,19 +80,9 @@ class LocalLauncher:
 
     def start(self, index: int) -> None:
         """Start worker number `index`."""
-        execution = self.plan.config.execution
-        log = self.sweep.path / f"worker-{index}.log"
-        with log.open("a") as stderr:
-            log_start = stderr.tell()
-            process = subprocess.Popen(
-                [sys.executable, "-m", "isoflop.training.launch.worker", str(self.sweep.path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=worker_environment(execution, self.gpus, index),
-                start_new_session=True,  # Ctrl-C in the terminal reaches the parent alone
-            )
-        slot = Slot(index, process, log, log_start)
+        log = self.log_stem.with_name(f"{self.log_stem.name}-{index}.log")
+        environment = worker_environment(self.plan.config.execution, self.gpus, index)
+        slot = Slot(index, self.module, self.sweep.path, log, environment)
         self.slots.append(slot)
         self.selector.register(slot.events, selectors.EVENT_READ, slot)
 
@@ -142,6 +96,7 @@ class LocalLauncher:
             kind, order = event["event"], slot.order
             if kind == "ready":
                 slot.ready = True
+                self.failed_starts.pop(slot.index, None)
             elif kind == "step":
                 for cell in order:
                     self.listener.step(cell, event["step"])
@@ -208,17 +163,20 @@ class LocalLauncher:
             self.outcome.halted = self.outcome.halted or f"{cell.run_id}: {error}"
 
     def bury(self, slot: Slot) -> None:
-        """A worker has died or left: retry its cells, and replace it if there is work."""
+        """A worker has died or left: retry its cells, and replace it if there is work and it can start."""
         self.selector.unregister(slot.events)
         self.slots.remove(slot)
         reason = slot.why_dead()
         if slot.order:
             self.retry(slot.order, reason)
         elif not slot.ready:
-            self.deaths_at_start += 1
-            if self.deaths_at_start >= ATTEMPTS:
+            self.failed_starts[slot.index] += 1
+        if self.failed_starts[slot.index] >= ATTEMPTS:
+            if not self.slots and self.work_left():
                 raise WorkerError(f"{slot.log}: {reason}")
-        if self.work_left() and len(self.slots) < self.n_workers:
+            where = f" on GPU {self.memory.device(slot.index)}" if self.gpus else ""
+            self.listener.note(f"worker {slot.index}{where} does not start and is left out: {reason} ({slot.log})")
+        elif self.work_left():
             self.start(slot.index)
 
     def work_left(self) -> bool:
@@ -228,23 +186,30 @@ class LocalLauncher:
     def hand_out(self) -> None:
         """Give each idle worker an order; send it home when there is none and there will be none."""
         while self.held_elsewhere and self.held_elsewhere[0][0] <= time.monotonic():
-            self.queue.append(self.held_elsewhere.popleft()[1])
+            self.queue.appendleft(self.held_elsewhere.popleft()[1])  # before those that go on from it
         for slot in self.slots:
             if not slot.ready or slot.leaving or slot.order:
                 continue
             if self.work_left() and self.queue:
-                if (order := self.next_ready()) is not None:
+                if (order := self.next_ready(slot)) is not None:
                     self.queue.remove(order)
                     slot.give(order)
             elif not self.work_left() and not any(other.order for other in self.slots):
                 slot.orders.close()
 
-    def next_ready(self) -> Order | None:
-        """The first order whose cells wait for no other's part of their trunk."""
-        coming = [cell for slot in self.slots for cell in slot.order]
+    def next_ready(self, slot: Slot) -> Order | None:
+        """The first order whose cells wait for no other's part of their trunk and fit the memory of the slot's device.
+
+        What fits nowhere beside others waits until its device is idle.
+        """
+        device = self.memory.device(slot.index)
+        beside = [each for each in self.slots if each is not slot and self.memory.device(each.index) == device]
+        running = [each.order for each in beside if each.order]
+        coming = [cell for each in self.slots for cell in each.order]
         coming += [cell for _, order in self.held_elsewhere for cell in order]
         for order in self.queue:
-            if not self.sweep.awaits(order[0], coming):  # cells of trunks stand alone
+            awaited = self.sweep.awaits(order[0], coming)  # cells of trunks stand alone
+            if not awaited and self.memory.fits(order, device, running, idle=len(beside) - len(running)):
                 return order
             coming += order
         return None
@@ -253,7 +218,7 @@ class LocalLauncher:
         """Have every worker checkpoint and leave; kill what has not left in time."""
         for slot in self.slots:
             slot.process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + self.grace
         for slot in self.slots:
             try:
                 slot.process.wait(max(0.0, deadline - time.monotonic()))
@@ -261,12 +226,41 @@ class LocalLauncher:
                 slot.process.kill()
 
 
-def run_local(plan: Plan, sweep: SweepFolder, orders: Sequence[Order], listener: Listener, per_gpu: int = 1) -> Outcome:
+def run_local(
+    plan: Plan,
+    sweep: SweepFolder,
+    orders: Sequence[Order],
+    listener: Listener,
+    per_gpu: int = 1,
+    *,
+    workers: int | None = None,
+    module: str = WORKER,
+    log_stem: Path | None = None,
+    grace: float = STOP_SECONDS,
+) -> Outcome:
     """Train `orders` on worker processes, as given; on GPUs `per_gpu` workers share one.
 
+    There are `workers` of them (default: as the config says), each running `module` and writing what it prints to
+    SWEEP/worker-0.log, or to log_stem-worker-0.log. Told to stop, they have `grace` seconds to checkpoint.
+
     Raises:
-        WorkerError: workers die before they are ready.
+        InputError: a cell is larger than any device here; nothing was started.
+        WorkerError: no worker gets ready.
+        KeyboardInterrupt: Ctrl-C; the cells at work have their checkpoints.
     """
     if not orders:
         return Outcome()
-    return LocalLauncher(plan, sweep, orders, listener, per_gpu).run()
+    gpus = visible_gpus(plan.config.execution)
+    memory = Memory(plan, gpus)
+    memory.refuse_too_large(orders)
+    n_workers = worker_count(plan.config.execution, gpus, per_gpu) if workers is None else workers
+    most = memory.most_workers(orders)
+    if most is not None and most < min(n_workers, len(orders)):
+        n_workers = most
+        listener.note(f"{most} worker{'s' if most > 1 else ''} at once: more would not fit this machine's memory")
+    if advice := memory.advice(orders):
+        listener.note(advice)
+    launcher = LocalLauncher(
+        plan, sweep, orders, listener, n_workers, gpus, memory, module=module, log_stem=log_stem, grace=grace
+    )
+    return launcher.run()

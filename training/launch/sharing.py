@@ -1,7 +1,7 @@
 """How many worker processes share a GPU, decided from the plan: by what one leaves idle, and by memory.
 
-A step of a small model keeps the host busier with launching operators than the GPU with computing them. Operators were
-counted; every other constant is an assumption for a card of H100's kind: none was measured on a GPU yet.
+A step of a small model keeps the host busier with launching operators than the GPU with computing them. The constants,
+here and of a step's time (durations.py), are assumptions for a card of H100's kind: none was measured on a GPU yet.
 """
 
 from __future__ import annotations
@@ -12,14 +12,10 @@ from dataclasses import dataclass
 
 from ..config import SweepConfig
 from ..corpus.parallel import usable_cores
+from ..durations import gpu_step_seconds
 from ..plan import RunPlan
 from .devices import free_memory, mps_is_running
 
-# Operators of a training step of transformers' Llama that are not views, counted by torch's dispatcher.
-OPERATORS_A_STEP = 65
-OPERATORS_A_BLOCK = {"fp32": 93, "bf16": 127}
-SECONDS_AN_OPERATOR = 8e-6  # of the host, autograd and Python's share with it
-USEFUL_FLOPS = {"fp32": 3e13, "bf16": 2e14}  # a second, of the models that are too small for the whole card
 PROCESS_BYTES = 600 << 20  # what a process takes of a GPU before its first tensor
 SHARE_OF_MEMORY = 0.9
 MOST = 8  # processes a GPU with MPS
@@ -33,12 +29,6 @@ class Sharing:
 
     per_gpu: int
     words: str
-
-
-def step_seconds(cell: RunPlan, precision: str) -> tuple[float, float]:
-    """What a step is assumed to keep the host and the GPU busy for, one beside the other; seconds."""
-    operators = OPERATORS_A_STEP + OPERATORS_A_BLOCK[precision] * cell.shape.depth
-    return operators * SECONDS_AN_OPERATOR, cell.flops / cell.steps / USEFUL_FLOPS[precision]
 
 
 def share_gpus(
@@ -77,7 +67,7 @@ def _to_fill(stacks: Sequence[Sequence[RunPlan]], precision: str) -> int:
     """The time of one worker alone over the time that the GPU computes in it."""
     alone = busy = 0.0
     for stack in stacks:
-        host, device = step_seconds(stack[0], precision)
+        host, device = gpu_step_seconds(stack[0], precision)
         alone += stack[0].steps * max(host, device * len(stack))
         busy += stack[0].steps * device * len(stack)
     return round(alone / busy) if busy else 1

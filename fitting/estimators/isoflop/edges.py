@@ -7,20 +7,25 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import FitError
-from ...results import EdgeLines, MinimumStatus
+from ...results import EdgeLines, Minimum, MinimumStatus
 from .lines import excess_variance, lines_through, power_laws
 from .minima import BudgetMinimum
 from .noise import noise_of
+from .report import reports_of
 
 _LARGEST_LOG = 700.0  # of a coefficient: beyond, a nearly flat curve's vertex lies nowhere
 
 
 class NoInteriorMinimum(FitError):
-    """Fewer than two budgets have a minimum inside their sizes; `with_edges` is what the vertices beyond would give."""
+    """Fewer than two budgets have a minimum inside their sizes; `with_edges` is what the vertices beyond would give.
 
-    def __init__(self, message: str, with_edges: EdgeLines | None) -> None:
+    `minima` is what each budget's curve showed.
+    """
+
+    def __init__(self, message: str, with_edges: EdgeLines | None, minima: tuple[Minimum, ...]) -> None:
         super().__init__(message)
         self.with_edges = with_edges
+        self.minima = minima
 
 
 def no_interior_minimum(budgets: list[BudgetMinimum], window: float | None) -> NoInteriorMinimum:
@@ -36,6 +41,7 @@ def no_interior_minimum(budgets: list[BudgetMinimum], window: float | None) -> N
     return NoInteriorMinimum(
         f"{inside} of {len(budgets)} budgets have a minimum inside their sizes ({found}); two are needed: {would}",
         edges,
+        reports_of(budgets, None, None),
     )
 
 

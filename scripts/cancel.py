@@ -1,0 +1,96 @@
+"""End what is at work on a sweep, on whatever machine; cells keep their checkpoints."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isoflop.fitting.errors import InputError
+from isoflop.scripts.cli import FAILED, Debug, run
+from isoflop.training.claims import ClaimInfo, Taker, read_claim
+from isoflop.training.launch.slurm_status import cancel_tasks, names_of
+from isoflop.training.launch.stopping import LOOK_SECONDS, StopFile
+from isoflop.training.records import SweepFolder
+
+POLL_SECONDS = 0.2
+SETTLED_SECONDS = 2 * LOOK_SECONDS  # without a claim: a process between two cells has looked by then
+
+
+def main(
+    sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep folder (made by sweep.py).")],
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for cells to be let go.")] = 60.0,
+    debug: Debug = False,
+) -> int:
+    """End what is at work on a sweep, as Ctrl-C there would; the command that began it goes on with it.
+
+    Example: python scripts/cancel.py runs/demo
+    """
+    if not (math.isfinite(wait) and wait >= 0):
+        raise InputError(f"--wait {wait:g}: must be a number of seconds of at least 0")
+    folder = SweepFolder(sweep)
+    run_ids = [cell.run_id for cell in folder.read_plan().cells]
+    submitted = bool(names_of(folder))
+    stop, watch = StopFile(sweep), Watch(folder, run_ids)
+    try:
+        stop.write()  # before Slurm is asked: a launcher would submit again what it misses
+        if submitted:
+            cancel_tasks(folder, waiting=True)
+        seen, left = ask_to_stop(stop, watch, wait)
+    except OSError as error:
+        raise InputError(f"{stop.path}: cannot be written ({error.strerror})") from None
+    if left:
+        told = "; ".join(f"{run_id}: {claim.owner}" for run_id, claim in left.items())
+        print(f"error: after {wait:g} s still at work: {told} ({stop.path} stays, and ends them)", file=sys.stderr)
+        return FAILED
+    if submitted and not cancel_tasks(folder, waiting=False):
+        print(
+            f"error: Slurm does not answer here (squeue); its tasks of {sweep} start later and go on", file=sys.stderr
+        )
+        return FAILED
+    stop.remove()
+    print(f"cancelled: nothing is at work in {sweep} any more" if seen else f"nothing is at work in {sweep}")
+    return 0
+
+
+class Watch:
+    """Who is at work on a sweep's cells, taking an owner for gone whose counter stands still."""
+
+    def __init__(self, sweep: SweepFolder, run_ids: list[str]) -> None:
+        self._folders = {run_id: sweep.path / run_id for run_id in run_ids}
+        self._taker = Taker()
+
+    def look(self) -> dict[str, ClaimInfo]:
+        """The claims that are alive, by run id."""
+        claims = {name: read_claim(path) for name, path in self._folders.items() if not self._taker.sees_free(path)}
+        return {run_id: claim for run_id, claim in claims.items() if claim is not None and claim.alive}
+
+
+def ask_to_stop(stop: StopFile, watch: Watch, wait: float) -> tuple[bool, dict[str, ClaimInfo]]:
+    """Have everyone end; returns whether anyone was at work, and who still is after `wait` seconds, by run id."""
+    began = quiet_since = time.monotonic()
+    seen, told = False, set[str]()
+    while True:
+        stop.write()  # each time: a launch that begins now removes what it takes for left behind
+        left, now = watch.look(), time.monotonic()
+        seen = seen or bool(left)
+        if owners := {claim.owner for claim in left.values()}:
+            quiet_since = now
+        if owners and owners != told:
+            print(f"waiting for {_cells(len(left))} of {', '.join(sorted(owners))}", file=sys.stderr)
+            told = owners
+        if now - quiet_since >= SETTLED_SECONDS or (left and now - began >= wait):
+            return seen, left
+        time.sleep(POLL_SECONDS)
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' if count != 1 else ''}"
+
+
+if __name__ == "__main__":
+    run(main)
