@@ -16,7 +16,7 @@ test: lint
 
 test-fitting test-training: export WANDB_MODE = offline
 test-fitting:
-	$(THREADS) $(BIN)/python -m pytest tests/fitting tests/scripts $(WITH_FITS)
+	$(THREADS) $(BIN)/python -m pytest -m "not slurm" tests/fitting tests/scripts tests/chaos tests/slurm $(WITH_FITS)
 test-training:
 	$(THREADS) $(BIN)/python -m pytest tests/training $(WITH_FITS:%=--ignore=%)
 

@@ -13,9 +13,10 @@ import typer
 from isoflop.fitting.errors import InputError
 from isoflop.scripts.cli import FAILED, Debug, run
 from isoflop.training.claims import ClaimInfo, Taker, read_claim
+from isoflop.training.launch.slurm import LAUNCHER
 from isoflop.training.launch.slurm_status import cancel_tasks, names_of
-from isoflop.training.launch.stopping import LOOK_SECONDS, StopFile
 from isoflop.training.records import SweepFolder
+from isoflop.training.stopping import LOOK_SECONDS
 
 POLL_SECONDS = 0.2
 SETTLED_SECONDS = 2 * LOOK_SECONDS  # without a claim: a process between two cells has looked by then
@@ -33,27 +34,28 @@ def main(
     if not (math.isfinite(wait) and wait >= 0):
         raise InputError(f"--wait {wait:g}: must be a number of seconds of at least 0")
     folder = SweepFolder(sweep)
-    run_ids = [cell.run_id for cell in folder.read_plan().cells]
+    holders = [*(cell.run_id for cell in folder.read_plan().cells), LAUNCHER]
     submitted = bool(names_of(folder))
-    stop, watch = StopFile(sweep), Watch(folder, run_ids)
+    watch = Watch(folder, holders)
     try:
-        stop.write()  # before Slurm is asked: a launcher would submit again what it misses
+        folder.stop.write()  # before Slurm is asked: a launcher would submit again what it misses
         if submitted:
             cancel_tasks(folder, waiting=True)
-        seen, left = ask_to_stop(stop, watch, wait)
+        seen, left = wait_for_the_end(folder, watch, wait)
     except OSError as error:
-        raise InputError(f"{stop.path}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{folder.stop.path}: cannot be written ({error.strerror})") from None
     if left:
         told = "; ".join(f"{run_id}: {claim.owner}" for run_id, claim in left.items())
-        print(f"error: after {wait:g} s still at work: {told} ({stop.path} stays, and ends them)", file=sys.stderr)
+        asked = f"they end when they look at {folder.stop.path}"
+        print(f"error: after {wait:g} s still at work: {told}; {asked}", file=sys.stderr)
         return FAILED
     if submitted and not cancel_tasks(folder, waiting=False):
         print(
             f"error: Slurm does not answer here (squeue); its tasks of {sweep} start later and go on", file=sys.stderr
         )
         return FAILED
-    stop.remove()
-    print(f"cancelled: nothing is at work in {sweep} any more" if seen else f"nothing is at work in {sweep}")
+    nothing = f"nothing is at work in {sweep}"
+    print(f"cancelled: {nothing} any more" if seen else f"{nothing}; a launch that is still starting ends too")
     return 0
 
 
@@ -70,12 +72,12 @@ class Watch:
         return {run_id: claim for run_id, claim in claims.items() if claim is not None and claim.alive}
 
 
-def ask_to_stop(stop: StopFile, watch: Watch, wait: float) -> tuple[bool, dict[str, ClaimInfo]]:
-    """Have everyone end; returns whether anyone was at work, and who still is after `wait` seconds, by run id."""
+def wait_for_the_end(folder: SweepFolder, watch: Watch, wait: float) -> tuple[bool, dict[str, ClaimInfo]]:
+    """Whether anyone was at work, and who still is after `wait` seconds, by run id."""
     began = quiet_since = time.monotonic()
     seen, told = False, set[str]()
     while True:
-        stop.write()  # each time: a launch that begins now removes what it takes for left behind
+        folder.stop.write()  # anew: a task that has just started has seen the last one before it began
         left, now = watch.look(), time.monotonic()
         seen = seen or bool(left)
         if owners := {claim.owner for claim in left.values()}:

@@ -31,7 +31,8 @@ def main(
     for name in run_id:
         if name not in known:
             raise InputError(f"{sweep}/plan.json: has no cell {name!r}")
-    cells = [known[name] for name in dict.fromkeys(run_id) if not folder.has_ended(name)]
+    several = os.environ.get("WORLD_SIZE", "1") != "1"  # processes, which have to choose alike: the first one does
+    cells = [known[name] for name in dict.fromkeys(run_id) if several or not folder.has_ended(name)]
     quiet = os.environ.get("RANK", "0") != "0"  # of several processes of a launch, one tells
     if not cells and not quiet:
         print("all of them have a record already", file=sys.stderr)

@@ -25,6 +25,7 @@ from isoflop.training.records import SweepFolder
 from isoflop.training.status import CellStatus, SweepStatus, Watcher
 
 FOLLOW_SECONDS = 2.0
+LAST_LOOKS = 3  # in a row at which every cell has a record: a round of refinement may come yet
 MOST_NAMED = 3  # run ids in a row of the failed
 
 
@@ -57,14 +58,20 @@ def main(
     elif json_file == "-":
         print(json.dumps(to_strict(as_data(status, price)), indent=1, allow_nan=False))
     else:
-        write_json_atomic(Path(json_file), as_data(status, price))
+        try:
+            write_json_atomic(Path(json_file), as_data(status, price))
+        except OSError as error:
+            raise InputError(f"--json {json_file}: cannot be written ({error.strerror})") from None
 
 
 def follow_sweep(watcher: Watcher, price: float | None) -> None:
-    """Show the sweep every two seconds until all cells have a record or Ctrl-C; piped, a line where it has moved."""
+    """Show the sweep every two seconds until it is over or Ctrl-C; piped, a line where it has moved.
+
+    It is over when all cells have a record and no round of refinement is sought, or has come a few seconds later.
+    """
     from rich.live import Live
 
-    terminal, told = sys.stdout.isatty(), ""
+    terminal, told, looks = sys.stdout.isatty(), "", LAST_LOOKS - 1  # one that is over at first is over
     try:
         with Live(console=console(), auto_refresh=False) if terminal else nullcontext() as live:
             while True:
@@ -75,7 +82,8 @@ def follow_sweep(watcher: Watcher, price: float | None) -> None:
                 elif (moved := f"{cells_line(status)}; {flops_line(status)}") != told:
                     told = moved
                     print(f"{told}; {time_line(status, price)}", flush=True)
-                if status.is_over:
+                looks = looks + 1 if status.is_over and not watcher.is_refined else 0
+                if looks >= LAST_LOOKS:
                     return
                 time.sleep(FOLLOW_SECONDS)
     except KeyboardInterrupt:
@@ -153,14 +161,16 @@ def left_table(status: SweepStatus) -> Table:
 
 
 def failed_table(status: SweepStatus) -> Table:
-    """Why cells failed or diverged; those of one reason in one row."""
+    """Why cells failed or diverged; those of one reason in one row, at whichever step."""
     table = _table("failed", "cells", "reason")
     table.columns[1].justify, table.columns[2].justify = "right", "left"
-    reasons: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for cell in status.of("failed", "diverged"):
         reason = (cell.record or {}).get("reason") or "-"
-        reasons.setdefault((cell.state, reason), []).append(cell.cell.run_id)
-    for (state, reason), run_ids in sorted(reasons.items(), key=lambda row: (row[0][0] != "failed", -len(row[1]))):
+        reasons.setdefault((cell.state, reason.split(" at step ")[0]), []).append((cell.cell.run_id, reason))
+    for (state, reason), found in sorted(reasons.items(), key=lambda row: (row[0][0] != "failed", -len(row[1]))):
+        run_ids = [run_id for run_id, _ in found]
+        reason = found[0][1] if len(found) == 1 else reason  # the step of one alone
         more = f" and {len(run_ids) - MOST_NAMED} more" if len(run_ids) > MOST_NAMED else ""
         words = reason if state == "failed" else f"diverged: {reason}"
         table.add_row(" ".join(run_ids[:MOST_NAMED]) + more, str(len(run_ids)), words)

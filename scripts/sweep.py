@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +19,9 @@ from isoflop.scripts.output import show
 from isoflop.scripts.plan import plan_of, plan_table, planned_device
 from isoflop.scripts.progress import SweepProgress
 from isoflop.training.launch import Outcome, launch
-from isoflop.training.launch.stopping import StopFile
-from isoflop.training.plan import Plan
+from isoflop.training.launch.admission import Memory
+from isoflop.training.launch.devices import visible_gpus
+from isoflop.training.plan import Plan, RunPlan
 from isoflop.training.records import SweepFolder
 from isoflop.training.refine import next_round, with_refinement
 from isoflop.training.tracking import mirror_rest
@@ -44,7 +46,6 @@ def train_what_is_left(plan: Plan, sweep: SweepFolder, retry_failed: bool) -> Ou
     _ask_wandb(plan)
     # A batch system's SIGTERM is a Ctrl-C: workers checkpoint and leave.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    StopFile(sweep.path).remove()
     known = (record for cell in plan.cells if (record := sweep.read_record(cell.run_id)))
     with SweepProgress(plan, to_do, known=known) as progress:
         return launch(plan, sweep, to_do, progress)
@@ -143,7 +144,11 @@ def refined(plan: Plan, sweep: SweepFolder, rounds: int) -> Plan | None:
     """The plan of the next of so many rounds of refinement, said on stderr; None where there is none."""
     if not rounds:
         return None
-    grown, words = next_round(plan, sweep.path, rounds)
+    admit: Callable[[RunPlan], None] = lambda _: None  # noqa: E731
+    if plan.config.execution.executor != "slurm":  # its nodes may have more than this machine
+        memory = Memory(plan, visible_gpus(plan.config.execution))
+        admit = lambda cell: memory.refuse_too_large([(cell,)])  # noqa: E731
+    grown, words = next_round(plan, sweep, rounds, admit)
     print(*words, sep="\n", file=sys.stderr)
     return grown
 

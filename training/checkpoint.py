@@ -6,7 +6,8 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,17 @@ def save_checkpoint(
     members: Sequence[str] = (),
     scratch: Path | None = None,
     writer: Background | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> None:
     """Write parameters and optimiser moments, by name, and `state` (plain JSON values) to `path`, as of the run `of`.
 
     `members` are the runs of a stack. `scratch` is the folder it is written in first (default: beside). Nothing is
     pickled. Raises OSError where the disk says no; the previous checkpoint then still stands. With a `writer` the state
-    is copied now and written by its thread, which tells the error later.
+    is copied now and written by its thread, which tells the error later. `check` is called when all is written but the
+    name: what it raises leaves the previous checkpoint in place.
     """
     words = {"of": of, "state": json.dumps(state), "members": json.dumps(list(members))}
-    _save(path, tensors, words, scratch, writer)
+    _save(path, tensors, words, scratch, writer, check)
 
 
 def load_checkpoint(path: Path, of: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
@@ -58,11 +61,16 @@ def load_checkpoint(path: Path, of: str) -> tuple[dict[str, torch.Tensor], dict[
     except (SafetensorError, KeyError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        aside = path.with_suffix(".torn")
-        with contextlib.suppress(FileNotFoundError):  # another process of the same run was faster
-            path.replace(aside)
-        logging.getLogger(__name__).warning("%s: is torn (%s); it is kept as %s", path, error, aside.name)
+        set_aside(path, str(error))
         return None
+
+
+def set_aside(path: Path, why: str) -> None:
+    """Make room for what a torn file held, and keep it."""
+    aside = path.with_suffix(".torn")
+    with contextlib.suppress(FileNotFoundError):  # another process of the same run was faster
+        path.replace(aside)
+    logging.getLogger(__name__).warning("%s: is torn (%s); it is kept as %s", path, why, aside.name)
 
 
 def save_weights(path: Path, model: nn.Module, words: Mapping[str, str], writer: Background | None = None) -> None:
@@ -76,12 +84,13 @@ def _save(
     words: Mapping[str, str],
     scratch: Path | None,
     writer: Background | None,
+    check: Callable[[], object] = lambda: None,
 ) -> None:
     if writer is None:
-        _write(path, tensors, words, scratch)
+        _write(path, tensors, words, scratch, check)
     else:
         kept = _copied(tensors)
-        writer.submit(lambda: _write(path, kept, words, scratch), key=path)
+        writer.submit(lambda: _write(path, kept, words, scratch, check), key=path)
 
 
 def _copied(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -93,14 +102,19 @@ def _copied(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _write(
-    path: Path, tensors: Mapping[str, torch.Tensor], words: Mapping[str, str], scratch: Path | None = None
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    words: Mapping[str, str],
+    scratch: Path | None,
+    check: Callable[[], object],
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = (scratch or path.parent) / f"{path.name}.{os.getpid()}.tmp"
+    temporary = (scratch or path.parent) / f"{path.name}.{secrets.token_hex(4)}.tmp"
     try:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, dict(words))
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        check()
         temporary.replace(path)
     except SafetensorError as error:  # its words for a full disk
         raise OSError(str(error)) from None

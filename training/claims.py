@@ -10,6 +10,7 @@ finds the larger N before it writes anything more, and lets go.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import logging
@@ -218,8 +219,10 @@ def _read(folder: Path, number: int | None) -> ClaimInfo | None:
         return None
     try:
         return ClaimInfo(**json.loads(_path(folder, number).read_bytes()))
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESTALE):  # its owner, or the next, has just put another in its place
+            return None
+        raise
     except (ValueError, TypeError):
         return ClaimInfo()  # torn by a crash of the machine, or of another version: the counter stands still
 

@@ -9,7 +9,7 @@ runs/x/<run_id>/claim.N                 of the process that trains the run, or d
 runs/x/stacks/<stack>.safetensors       the checkpoint of runs trained as one
 runs/x/refined.json                      cells that --refine added, with reasons and cost
 runs/x/slurm/                            what was handed to Slurm (launch/submissions.py)
-runs/x/stop                              asks everyone at work to end (launch/stopping.py)
+runs/x/stop                              asks everyone at work to end (stopping.py)
 runs/x/trunks/<trunk>/<step>.safetensors  what runs of one trunk branch from; diverged.json where it ended
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ from .claims import BEAT_SECONDS, Claim, Heart, Taker
 from .config import SweepConfig
 from .config.errors import first_problem
 from .plan import Plan, RunPlan
+from .stopping import StopFile
 
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 OVER = ("finished", "diverged")  # a diverged run would diverge again: its identity is the same
@@ -50,6 +52,16 @@ def work_ahead(cells: Iterable[RunPlan]) -> dict[str, float]:
     return ahead
 
 
+def _read(path: Path) -> str:
+    """The file's text, read anew where a network's file system says that another file has taken its place."""
+    try:
+        return path.read_text()
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+    return path.read_text()
+
+
 class SweepFolder:
     """One sweep on disk."""
 
@@ -58,6 +70,8 @@ class SweepFolder:
         self.held: dict[str, Claim] = {}  # by this process, by run id
         self._beat_seconds = BEAT_SECONDS
         self._taker, self._heart = Taker(), Heart()
+        self._stamps: dict[str, int | None] = {}
+        self.stop = StopFile(path)
 
     def run_folder(self, run_id: str) -> Path:
         """The folder of one run, made if need be."""
@@ -86,6 +100,8 @@ class SweepFolder:
             plan = Plan.from_json(json.loads(path.read_text()))
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{self.path}: is no sweep folder (it has no plan.json)") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
         except ValidationError as error:
             why = first_problem(error, SweepConfig)
             raise InputError(f"{path}: is not a plan of this version: config.{why}; choose another folder") from None
@@ -101,9 +117,10 @@ class SweepFolder:
     def read_record(self, run_id: str) -> dict[str, Any] | None:
         """What came out of a run; None while it has no record, or one that is torn."""
         try:
-            return json.loads(self.record_path(run_id).read_text())
+            record = json.loads(_read(self.record_path(run_id)))
         except (FileNotFoundError, ValueError):
             return None
+        return record if isinstance(record, dict) and record.get("status") in (*OVER, "failed") else None
 
     def record_stamp(self, run_id: str) -> int | None:
         """Changes with each record that is written; None while there is none. For comparing with itself alone."""
@@ -133,6 +150,16 @@ class SweepFolder:
     def has_ended(self, run_id: str) -> bool:
         """Whether the run has finished or diverged: it would not come to anything else."""
         return self.is_over(run_id, retry_failed=True)
+
+    def remember(self, cells: Iterable[RunPlan]) -> None:
+        """Note the records that `cells` have now, at the start of a launch that is to try failed ones again."""
+        self._stamps = {cell.run_id: self.record_stamp(cell.run_id) for cell in cells}
+
+    def is_settled(self, run_id: str) -> bool:
+        """Whether the run has ended, or has failed since `remember`: another launch may have tried it too."""
+        if self.has_ended(run_id):
+            return True
+        return self.read_record(run_id) is not None and self.record_stamp(run_id) != self._stamps.get(run_id)
 
     def to_do(self, plan: Plan, *, retry_failed: bool = False) -> list[RunPlan]:
         """The plan's cells that still need training, those first that have most FLOPs before them."""
@@ -202,7 +229,7 @@ class SweepFolder:
             return None
         try:
             step = json.loads(self.trunk_path(cell.trunk, 0).with_name("diverged.json").read_text())["step"]
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, KeyError):  # torn: it will be found out anew
             return None
         return step if step < cell.trunk_steps else None
 
@@ -212,20 +239,21 @@ class SweepFolder:
             path.unlink(missing_ok=True)
 
     def write_curve(self, run_id: str, rows: list[dict[str, Any]]) -> None:
-        """Replace the training curve."""
+        """Replace the training curve. Raises ClaimLost where the run is another process' by now."""
         path = self.run_folder(run_id) / "curve.jsonl"
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary = path.with_suffix(f".{secrets.token_hex(4)}.tmp")
         try:
             with temporary.open("w") as file:
                 file.writelines(json.dumps(to_strict(row)) + "\n" for row in rows)
                 file.flush()
                 os.fsync(file.fileno())
+            self.check_claim(run_id)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
     def read_curve(self, run_id: str) -> list[dict[str, Any]]:
-        """The training curve so far, a row a logged step; empty where nothing was logged."""
+        """The training curve so far, a row a logged step; empty where nothing was logged. ValueError: it is torn."""
         path = self.path / run_id / "curve.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
@@ -240,11 +268,11 @@ class SweepFolder:
         if claim is None:
             yield False
             return
-        for left_behind in (*folder.glob("*.tmp"), *folder.glob(".*.tmp")):  # by a writer that was killed
-            left_behind.unlink(missing_ok=True)
         self.held[run_id] = claim
         self._heart.add(claim)
         try:
+            for left_behind in (*folder.glob("*.tmp"), *folder.glob(".*.tmp")):  # by a writer that was killed
+                left_behind.unlink(missing_ok=True)
             yield True
         finally:
             self._heart.remove(claim)
@@ -268,9 +296,18 @@ class SweepFolder:
 
     @contextmanager
     def claim_all(self, cells: Iterable[RunPlan]) -> Iterator[bool]:
-        """Hold several runs at once; yields False, and holds none, where another process holds one of them."""
+        """Hold several runs at once; yields False, and holds none, where another process holds one of them.
+
+        Raises ClaimLost for an OSError of the block where one was taken over: its new owner cleared our files away.
+        """
+        cells = tuple(cells)
         with ExitStack() as held:
             mine = all(held.enter_context(self.claim(cell.run_id)) for cell in cells)
             if not mine:
                 held.close()
-            yield mine
+            try:
+                yield mine
+            except OSError:
+                for cell in cells:
+                    self.check_claim(cell.run_id)
+                raise

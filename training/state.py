@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from ..fitting.errors import InputError
 from .background import Background
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, save_checkpoint, set_aside
 from .compiling import uncompiled
 from .config import SweepConfig
 from .corpus import MAIN, BatchOrder, Corpus
@@ -91,13 +91,14 @@ class Run:
         """Go on from the checkpoint, or the trunk of a run alone, the later; only then wrap the model for devices."""
         sweep, cell = self.job.sweep, self.cell
         stored = load_checkpoint(self.checkpoint, self._name())
-        if stored is not None:
+        curves = self._curves() if stored else None
+        if stored is not None and curves is not None:
             tensors, state = stored
             for k, member in enumerate(self.members):
                 mine = self._prefix(member)
                 self.engine.restore(k, {n.removeprefix(mine): t for n, t in tensors.items() if n.startswith(mine)})
                 member.fetched = state["fetched"] if len(self.members) == 1 else state["fetched"][k]
-                member.curve = [r for r in sweep.read_curve(member.cell.run_id) if r["step"] <= state["step"]]
+                member.curve = [row for row in curves[k] if row["step"] <= state["step"]]
                 member.take([], state["step"])  # one that had diverged has
             self.step, self.seconds, self.begun_at = state["step"], state["seconds"], state["begun_at"]
         while cell.trunk and (saved := sweep.trunk_step(cell)) > self.step:
@@ -105,6 +106,15 @@ class Run:
                 break
         self._refuse_other_steps()
         self.engine.begin()
+
+    def _curves(self) -> list[list[dict[str, Any]]] | None:
+        """Each member's curve so far; None where one is torn: without it the checkpoint is of no use either."""
+        sweep = self.job.sweep
+        try:
+            return [sweep.read_curve(member.cell.run_id) for member in self.members]
+        except ValueError as error:
+            set_aside(self.checkpoint, f"a curve that goes with it is torn: {error}")
+            return None
 
     def _take_trunk(self, step: int) -> bool:
         """Stand where the trunk was saved after `step` steps, by this run or another of its trunk; False if torn."""
@@ -187,8 +197,7 @@ class Run:
         """
         if not self.accelerator.is_main_process:
             return
-        for cell in self.job.cells:
-            self.job.sweep.check_claim(cell.run_id)
+        self._check_claims()
         tensors: dict[str, torch.Tensor] = {}
         for k, member in enumerate(self.members):
             if not self.job.sweep.has_ended(member.cell.run_id):  # alone, before the stack was taken up again
@@ -215,11 +224,23 @@ class Run:
         # Written in the run's own folder, where what a kill leaves behind is found and removed.
         scratch = self.job.sweep.run_folder(self.cell.run_id)
         members = [cell.run_id for cell in self.job.cells]
-        save_checkpoint(path, of, tensors, state | more, scratch=scratch, members=members, writer=self.job.writer)
+        save_checkpoint(
+            path,
+            of,
+            tensors,
+            state | more,
+            scratch=scratch,
+            members=members,
+            writer=self.job.writer,
+            check=self._check_claims,
+        )
+
+    def _check_claims(self) -> None:
+        for cell in self.job.cells:
+            self.job.sweep.check_claim(cell.run_id)
 
     def write_curve(self, member: Member) -> None:
-        """Write the curve as it is now. Raises ClaimLost where the run is another process' by now."""
-        self.job.sweep.check_claim(member.cell.run_id)
+        """Write the curve as it is now. Raises ClaimLost where the run is another process' by now, or `settle` does."""
         sweep, run_id, rows = self.job.sweep, member.cell.run_id, list(member.curve)
         if self.job.writer is None:
             sweep.write_curve(run_id, rows)

@@ -17,11 +17,13 @@ from .claims import ClaimInfo, Taker, read_claim
 from .durations import TIMED, cell_seconds, device_of, seconds_to_end
 from .plan import Plan, RunPlan
 from .records import OVER, SweepFolder
+from .refine import CLAIM
 
 State = Literal["finished", "running", "waiting", "failed", "diverged", "torn"]
 STATES: tuple[State, ...] = ("finished", "running", "waiting", "failed", "diverged", "torn")
 RECORDED = (*OVER, "failed")
 ASK_SECONDS = 15.0  # between two questions to a batch system
+_LONGEST_HEADER = 100_000_000  # bytes, by the format
 KEPT = (*TIMED, "status", "reason", "mfu")  # of a record
 
 
@@ -34,13 +36,16 @@ class CellStatus:
     record: Mapping[str, Any] | None = None  # of KEPT
     claim: ClaimInfo | None = None  # of who is at it, or was before it was left
     still: float = 0.0  # seconds that its claim was seen not to move, by this process' clock
+    kept: int = 0  # steps in the checkpoint of one that nobody is at
 
     @property
     def step(self) -> int | None:
-        """The step reached: by the record, or as its owner told last."""
+        """The step reached: by the record, as its owner told last, or that which it will go on from."""
         if self.record is not None:
             return self.record["tokens"] // self.record["batch_tokens"]
-        return self.claim.step if self.claim else None
+        if self.state == "running":
+            return self.claim.step if self.claim else None
+        return self.kept or None
 
     @property
     def part(self) -> float:
@@ -130,6 +135,7 @@ class Watcher:
         self._over: dict[str, Mapping[str, Any]] = {}
         self._taker = Taker()  # takes nothing: it tells whose counter stands still
         self._moved: dict[str, tuple[Any, float]] = {}
+        self._stacks: dict[str, list[Path]] = {}
         self._tasks: list[str] = []
         self._asked = float("-inf")
 
@@ -140,8 +146,15 @@ class Watcher:
             self._plan, self._plan_file = self.sweep.read_plan(), plan_file
         if time.monotonic() - self._asked >= ASK_SECONDS:
             self._tasks, self._asked = batch_tasks(self.sweep), time.monotonic()
+        self._stacks = _stacks_of(self.sweep)
         cells = [self._cell(cell) for cell in self._plan.cells]
         return SweepStatus(self.sweep.path, self._plan, cells, self._tasks)
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether a launcher looks for a round of refinement right now."""
+        claim = read_claim(self.sweep.path / CLAIM)
+        return claim is not None and claim.alive
 
     def _cell(self, cell: RunPlan) -> CellStatus:
         run_id = cell.run_id
@@ -160,7 +173,12 @@ class Watcher:
             return CellStatus(cell, "running", None, claim, self._still(run_id, claim))
         if record:
             return CellStatus(cell, "failed", record)
-        return CellStatus(cell, "waiting" if record is None else "torn", None, claim)
+        kept = self._kept(run_id) if claim is not None else 0
+        return CellStatus(cell, "waiting" if record is None else "torn", None, claim, kept=kept)
+
+    def _kept(self, run_id: str) -> int:
+        paths = (self.sweep.checkpoint(run_id), *self._stacks.get(run_id, ()))
+        return max(map(_checkpoint_step, paths))
 
     def _still(self, run_id: str, claim: ClaimInfo) -> float:
         now, sign = time.monotonic(), (claim.host, claim.pid, claim.beat, claim.step)
@@ -193,6 +211,35 @@ def _read_record(folder: Path) -> Mapping[str, Any] | None:
     except (OSError, ValueError, TypeError, AttributeError):  # one that is replaced while it is read, among them
         return {}
     return kept if whole else {}
+
+
+def _stacks_of(sweep: SweepFolder) -> dict[str, list[Path]]:
+    """The checkpoints of stacks that hold a run, by run id."""
+    found: dict[str, list[Path]] = {}
+    for path in sweep.path.glob("stacks/*.safetensors"):
+        for run_id in json.loads(_words(path).get("members", "[]")):
+            found.setdefault(run_id, []).append(path)
+    return found
+
+
+def _checkpoint_step(path: Path) -> int:
+    """The step that a checkpoint goes on from; 0 where there is none, or a torn one."""
+    try:
+        return int(json.loads(_words(path)["state"])["step"])
+    except (KeyError, ValueError, TypeError):
+        return 0
+
+
+def _words(path: Path) -> dict[str, str]:
+    """The words in a safetensors file's header, by its format alone, as torch takes a second to import."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if 0 < size <= _LONGEST_HEADER else {}
+        words = header.get("__metadata__", {})
+        return words if isinstance(words, dict) else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -17,7 +17,6 @@ from isoflop.training import claims
 from isoflop.training.claims import ClaimInfo
 from isoflop.training.config import load_config
 from isoflop.training.corpus import prepare_corpus
-from isoflop.training.launch.stopping import StopFile
 from isoflop.training.outcome import failed_record
 from isoflop.training.plan import Plan
 from isoflop.training.planning import make_plan
@@ -51,16 +50,14 @@ def trainer(sweep: SweepFolder, run_id: str, *, listens: bool) -> subprocess.Pop
     """A process that holds a cell until it is told to stop, or whatever it is told."""
     script = f"""
 import pathlib, time
-from isoflop.training.launch.stopping import StopFile
 from isoflop.training.records import SweepFolder
-path = pathlib.Path({str(sweep.path)!r})
-sweep, stop = SweepFolder(path), StopFile(path)
+sweep = SweepFolder(pathlib.Path({str(sweep.path)!r}))
 with sweep.claim({run_id!r}) as mine:
     print(mine, flush=True)
     for _ in range(3000):
         time.sleep(0.01)
         if {listens}:
-            stop.check()
+            sweep.stop.check()
 """
     words = [sys.executable, "-c", script]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -85,7 +82,6 @@ def test_who_is_at_work_ends_as_on_ctrl_c(command: Callable[..., Any], sweep: Sw
     assert (done.status, done.out) == (0, f"cancelled: nothing is at work in {sweep.path} any more\n")
     assert f"waiting for 1 cell of process {process.pid}" in done.err
     assert process.communicate()[1].rstrip().endswith("KeyboardInterrupt: cancelled")
-    assert not (sweep.path / "stop").exists()
     with sweep.claim(cell.run_id) as mine, sweep.claim(other.run_id) as also_mine:
         assert mine
         assert also_mine
@@ -98,12 +94,11 @@ def test_it_gives_up_on_who_does_not_listen_and_says_who(
     done = command("cancel", sweep.path, "--wait", 0.1)
     assert done.status == 1
     assert f"still at work: {cell.run_id}: process {deaf.pid} on" in done.err
-    assert (sweep.path / "stop").exists(), "it ends once it looks"
+    assert sweep.stop.asked(), "it ends once it looks"
     deaf.kill()
     deaf.wait()
     done = command("cancel", sweep.path)
-    assert (done.status, done.out) == (0, f"nothing is at work in {sweep.path}\n")
-    assert not (sweep.path / "stop").exists()
+    assert (done.status, done.out.partition(";")[0]) == (0, f"nothing is at work in {sweep.path}")
 
 
 def test_an_owner_elsewhere_that_gives_no_sign_is_not_waited_for(
@@ -115,21 +110,19 @@ def test_an_owner_elsewhere_that_gives_no_sign_is_not_waited_for(
     assert (done.status, done.out) == (0, f"cancelled: nothing is at work in {sweep.path} any more\n")
 
 
-def test_a_launch_that_begins_meanwhile_is_ended_too(sweep: SweepFolder) -> None:
-    stop, quiet = StopFile(sweep.path), threading.Event()
-
-    def begin() -> None:
-        stop.write()
-        stop.remove()  # as a launch does with what it finds
-        quiet.set()
-
-    watch = cancel.Watch(sweep, [cell.run_id for cell in sweep.read_plan().cells])
-    thread = threading.Thread(target=begin)
-    thread.start()
-    thread.join()
-    assert cancel.ask_to_stop(stop, watch, 1.0) == (False, {})
-    assert stop.path.exists()
-    assert stop.asked()
+def test_a_launch_that_had_begun_ends_whenever_it_looks_and_a_later_one_does_not(
+    command: Callable[..., Any], sweep: SweepFolder
+) -> None:
+    starting = SweepFolder(sweep.path)  # it still imports torch, and holds no cell
+    assert command("cancel", sweep.path).status == 0
+    later = SweepFolder(sweep.path)
+    assert not later.stop.asked()
+    assert starting.stop.asked()
+    with pytest.raises(KeyboardInterrupt, match="cancelled"):
+        starting.stop.check()
+    assert command("cancel", sweep.path).status == 0
+    later.stop._next = 0.0  # a second later
+    assert later.stop.asked()
 
 
 @pytest.mark.parametrize("wait", ["nan", "-1", "inf"])

@@ -9,7 +9,7 @@ from .cluster import Cluster, NoSlurm
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Cluster]:
-    """A Slurm that answers: two nodes, accounting, the partitions main, short (1 min), urgent and closed."""
+    """A Slurm that answers: two nodes, accounting, the partitions main, short (2 min), urgent and closed."""
     try:
         cluster = Cluster()
     except NoSlurm as why:

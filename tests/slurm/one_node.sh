@@ -85,7 +85,7 @@ write_settings() {
     done
     # LLN: tasks go to the emptier node, so that a fault of one node leaves some of them alone.
     echo "PartitionName=main Nodes=ALL Default=YES LLN=YES PriorityTier=1 GraceTime=5"
-    echo "PartitionName=short Nodes=ALL MaxTime=1 LLN=YES PriorityTier=1"
+    echo "PartitionName=short Nodes=ALL MaxTime=2 LLN=YES PriorityTier=1"
     echo "PartitionName=urgent Nodes=ALL PriorityTier=10 PreemptMode=OFF"
     echo "PartitionName=closed Nodes=ALL State=DOWN"
   } >"$conf"

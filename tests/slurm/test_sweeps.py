@@ -15,18 +15,26 @@ from typing import Any
 
 import pytest
 
-from ..training.helpers import tiny, write_config, write_text
+from isoflop.fitting.errors import InputError
+from isoflop.training.config import parse_config
+from isoflop.training.corpus import prepare_corpus
+from isoflop.training.launch.slurm import run_slurm
+from isoflop.training.planning import make_plan
+from isoflop.training.records import SweepFolder
+
+from ..training.helpers import Heard, tiny, write_config, write_text
 from .cluster import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 # Cells of a second or two, so that something happens while they train.
 SLOWER = {
-    "grid__budgets": [1e10, 2e10],
+    "grid__budgets": [5e9, 1e10],
     "data__max_epochs": 100.0,
     "execution__heartbeat_seconds": 0.5,
     "execution__checkpoint_seconds": 0.2,
     "execution__stack": "off",
+    "fit__resamples": 0,
 }
 
 
@@ -98,10 +106,10 @@ def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 @pytest.mark.usefixtures("slurm")
 def test_the_smoke_sweep_needs_no_setting_and_ends_in_the_same_losses_as_inline(tmp_path: Path) -> None:
     smoke = ROOT / "configs" / "smoke.yaml"
-    status, stderr = finish(on_slurm(smoke, tmp_path / "slurm"))
+    status, stderr = finish(on_slurm(smoke, tmp_path / "slurm", "--set", "fit.resamples=0"))
     assert status == 0, stderr
     assert "12 cells in 2 tasks" in stderr
-    assert finish(start(smoke, tmp_path / "inline", "--executor", "inline"))[0] == 0
+    assert finish(start(smoke, tmp_path / "inline", "--executor", "inline", "--set", "fit.resamples=0"))[0] == 0
     assert len(losses(tmp_path / "inline")) == 12
     assert losses(tmp_path / "slurm") == losses(tmp_path / "inline")
     # Side by side: each began before the other had ended.
@@ -113,23 +121,34 @@ def test_the_smoke_sweep_needs_no_setting_and_ends_in_the_same_losses_as_inline(
 
 
 @pytest.mark.usefixtures("slurm")
+def test_a_job_that_slurm_refuses_ends_the_command_in_a_line(config: Path, tmp_path: Path) -> None:
+    status, stderr = finish(on_slurm(config, tmp_path / "out", "--set", "execution.slurm.partition=nowhere"))
+    assert status == 2
+    (line,) = [line for line in stderr.splitlines() if "error" in line]
+    assert "invalid partition specified: nowhere" in line
+    assert "Traceback" not in stderr
+    assert submissions(tmp_path / "out") == []
+
+
+@pytest.mark.usefixtures("slurm")
 @pytest.mark.parametrize(
-    ("setting", "words"),
+    ("settings", "words"),
     [
-        ("partition=nowhere", "invalid partition specified: nowhere"),
-        ("constraint=quantum", "Invalid feature specification"),
-        ("mem=9000G", "Memory specification can not be satisfied"),
-        ("gres=nothing:1", "Invalid generic resource"),
+        ({"constraint": "quantum"}, "Invalid feature specification"),
+        ({"mem": "9000G"}, "Memory specification can not be satisfied"),
+        ({"gres": "nothing:1"}, "Invalid generic resource"),
+        ({"mem": "1G", "extra": ["--mem-per-cpu=1G"]}, "mutually exclusive"),
     ],
 )
 def test_what_slurm_refuses_is_told_in_its_words_and_nothing_is_submitted(
-    setting: str, words: str, config: Path, tmp_path: Path
+    settings: dict[str, Any], words: str, corpus: Path, tmp_path: Path
 ) -> None:
-    status, stderr = finish(on_slurm(config, tmp_path / "out", "--set", f"execution.slurm.{setting}"))
-    assert status == 2
-    (line,) = [line for line in stderr.splitlines() if "error" in line]
-    assert words in line
-    assert "Traceback" not in stderr
+    checked = parse_config(tiny(corpus, execution__slurm=settings), "c.yaml")
+    plan = make_plan(checked, prepare_corpus(checked.data).info)
+    sweep = SweepFolder(tmp_path / "out")
+    sweep.write_plan(plan)
+    with pytest.raises(InputError, match=words):
+        run_slurm(plan, sweep, [(cell,) for cell in plan.cells], Heard())
     assert submissions(tmp_path / "out") == []
 
 
@@ -142,7 +161,7 @@ def test_a_task_told_to_stop_or_requeued_goes_on_from_its_checkpoints(
     wait_for(lambda: a_cell_at_work(out))
     first, second = queue(out, "%i")
     slurm_says("scancel", "--signal=USR2", first)
-    slurm_says("scontrol", "requeue", second)
+    slurm_says("scancel", "--signal=TERM", second)  # as where a more urgent job wants the node
     status, stderr = finish(process)
     assert status == 0, stderr
     assert losses(out) == undisturbed

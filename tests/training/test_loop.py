@@ -123,7 +123,9 @@ def test_a_failure_never_replaces_a_finished_record(text_folder: Path, tmp_path:
     record = bench.train()
     assert record_failure(bench.sweep, bench.cell, bench.config, "killed while it closed its log") == record
     other = bench.plan.cells[0]
-    assert record_failure(bench.sweep, other, bench.config, "killed")["status"] == "failed"
+    failed = record_failure(bench.sweep, other, bench.config, "killed")
+    assert failed is not None
+    assert failed["status"] == "failed"
     assert not bench.sweep.is_over(other.run_id, retry_failed=True)
     assert bench.sweep.is_over(other.run_id)
 

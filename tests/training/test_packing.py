@@ -73,6 +73,8 @@ def test_times_are_read_as_slurm_reads_them(text: str, minutes: float) -> None:
     [
         ({"time": "soon"}, "execution.slurm.time: 'soon' is none of Slurm's times"),
         ({"time": "0:30"}, "execution.slurm.time: '0:30' is less than a minute"),
+        ({"time": "2:30"}, "execution.slurm: time: must be more than 150 s, signal_seconds and .* got '2:30'"),
+        ({"gres": "gpu:1,nvme:1", "large": {}}, "slurm: gres: must be one resource where large .* got .gpu:1,"),
         ({"extra": ["exclusive"]}, r"execution.slurm.extra\[0\]: 'exclusive' is no option of sbatch"),
         ({"partition": "a b"}, "execution.slurm.partition: "),
         ({"max_parallel": 0}, "execution.slurm.max_parallel: must be greater than 0, got 0"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from isoflop.fitting.estimators.isoflop.edges import NoInteriorMinimum
 from isoflop.fitting.results import Minimum
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import MAIN, CorpusInfo, ValidationInfo
-from isoflop.training.plan import Plan
+from isoflop.training.outcome import failed_record
+from isoflop.training.plan import Plan, RunPlan
 from isoflop.training.planning import make_plan
+from isoflop.training.records import SweepFolder
 from isoflop.training.refine import next_round, with_refinement
 from isoflop.training.refine.rule import FARTHEST, MOST_SIZES, Proposal, propose
 
@@ -100,7 +104,7 @@ def test_two_rounds_bracket_every_minimum_of_a_grid_off_centre(widths: list[Any]
         assert minimum.n_params == pytest.approx(float(LAW.optimum(budget)[0]), rel=0.5)
 
 
-def test_no_round_goes_farther_than_a_factor_of_8_beyond_the_edge() -> None:
+def test_no_round_goes_farther_than_its_factor_beyond_the_edge() -> None:
     made = plan(grid__widths=[8, 12])
     largest = max(cell.counts.params.n_params for cell in made.cells)
     after = grown(made, proposed(made, losses_of(made)))
@@ -125,11 +129,49 @@ def test_a_dip_far_from_where_the_other_budgets_have_theirs_is_doubted() -> None
     made = plan(grid__widths=[[512, 640, 768, 896], RIGHT, RIGHT, RIGHT])
     losses = losses_of(made)
     dip = [cell.run_id for cell in made.cells if cell.budget == BUDGETS[0]]
-    losses |= dict(zip(dip, [4.02, 4.0, 4.01, 4.05], strict=True))
+    least = min(losses[run_id] for run_id in dip)
+    losses |= {run_id: least * part for run_id, part in zip(dip, [1.005, 1.0, 1.0025, 1.0125], strict=True)}
     (add,) = proposed(made, losses).additions
     assert add.budget == BUDGETS[0]
     assert "doubted" in add.said
     assert max(add.widths) < 512
+
+
+def test_a_budget_with_a_higher_loss_than_a_smaller_one_goes_to_where_that_has_its_own() -> None:
+    made = plan(grid__widths=[RIGHT, RIGHT, [512, 640, 768, 896], RIGHT])
+    losses = losses_of(made)
+    dip = [cell.run_id for cell in made.cells if cell.budget == BUDGETS[2]]
+    high = max(losses.values()) + 1
+    losses |= {run_id: high + more for run_id, more in zip(dip, [0.1, 0.0, 0.05, 0.2], strict=True)}
+    proposal = proposed(made, losses)
+    assert proposal.bracketed == 3
+    (add,) = proposal.additions
+    assert add.budget == BUDGETS[2]
+    assert max(add.widths) < 512
+    assert "budget 2.5e+11 has a lower loss, beyond the lower edge" in add.said
+
+
+def test_a_minimum_above_that_of_a_larger_budget_is_doubted() -> None:
+    made = plan(grid__widths=LARGE)
+    losses = losses_of(made)
+    dip = [cell.run_id for cell in made.cells if cell.budget == BUDGETS[2]]
+    least = min(losses[run_id] for run_id in dip)
+    losses |= {run_id: least * part for run_id, part in zip(dip, [1.004, 1.0, 1.003, 1.01], strict=True)}
+    proposal = proposed(made, losses)
+    assert proposal.bracketed == 0
+    assert [add.budget for add in proposal.additions] == BUDGETS
+    assert "N* grows with C and that of 2e+12 is beyond the lower edge" in proposal.additions[2].said
+
+
+def test_losses_that_bend_down_on_both_sides_of_the_lowest_get_sizes_or_seeds_about_it() -> None:
+    made = plan(grid__widths=[RIGHT, RIGHT, RIGHT, [32, 64, 96, 128, 160, 192]], model__width_multiple=32)
+    losses = losses_of(made)
+    odd = [cell.run_id for cell in made.cells if cell.budget == BUDGETS[3]]
+    losses |= dict(zip(odd, [15.05, 15.0, 15.9, 15.7, 15.4, 15.1], strict=True))
+    assert [str(minimum.status) for minimum in minima_of(made, losses)][3] == "concave"
+    proposal = proposed(made, losses)
+    assert proposal.bracketed == 3
+    assert {add.budget for add in proposal.additions} == {BUDGETS[3]}
 
 
 def test_the_least_certain_minimum_gets_sizes_between_those_it_has() -> None:
@@ -199,6 +241,55 @@ def test_what_refinement_added_to_a_budget_goes_with_the_budget(tmp_path: Path) 
     assert with_refinement(merged, tmp_path)[0] == merged
 
 
+def test_what_the_user_adds_after_a_round_leaves_its_cells_on_trunks_as_they_are(tmp_path: Path) -> None:
+    trunks: dict[str, Any] = {"recipe__schedule": {"kind": "wsd", "trunk": True}}
+    first = {"budget": 1e12, "widths": [16]}
+    path = refined_file(tmp_path, [{"budget": 2e12, "widths": [8, 16]}])
+    data = json.loads(path.read_text())
+    data["rounds"][0]["over"] = [first]
+    path.write_text(json.dumps(data))
+    before, _ = with_refinement(plan(**trunks, grid__more=[first]), tmp_path)
+    after, _ = with_refinement(plan(**trunks, grid__more=[{"budget": 2.5e11, "widths": [8, 16]}, first]), tmp_path)
+    assert {cell.run_id for cell in before.cells} < {cell.run_id for cell in after.cells}
+
+
+def test_a_size_that_no_device_holds_is_a_bound() -> None:
+    made = plan(grid__widths=SMALL)
+
+    def admit(cell: RunPlan) -> None:
+        if cell.shape.width > 40:
+            raise InputError("too large for this machine")
+
+    losses = losses_of(made)
+    proposal = propose(made, minima_of(made, losses), losses, admit)
+    assert max(width for add in proposal.additions for width in add.widths) <= 40
+    assert any("are left out: too large for this machine" in line for line in proposal.refused)
+
+
+def test_who_comes_second_follows_the_round_of_the_first(tmp_path: Path) -> None:
+    made, first, second = plan(grid__widths=LARGE), SweepFolder(tmp_path), SweepFolder(tmp_path)
+    with ThreadPoolExecutor() as pool:
+        with first.claim("refinement"):
+            waiting = pool.submit(next_round, made, second, 2)
+            time.sleep(0.3)
+            assert not waiting.done()
+            refined_file(tmp_path, [{"budget": 2e12, "widths": [8]}])
+        merged, words = waiting.result(timeout=10)
+    assert merged is not None
+    assert len(merged.cells) == len(made.cells) + 1
+    assert words == [f"with 1 cell of earlier refinement ({tmp_path}/refined.json)"]
+
+
+def test_a_file_of_rounds_says_which_field_is_wrong(tmp_path: Path) -> None:
+    path = refined_file(tmp_path, [{"budget": "many", "widths": [8]}])
+    with pytest.raises(InputError, match=r"rounds\[0\]\.more\[0\]\.budget: must be a number, got 'many'"):
+        with_refinement(plan(), tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=r"refined\.json: cannot be read"):
+        with_refinement(plan(), tmp_path)
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"schema_version": 1, "rounds": [{"cells": 1}]}', '{"rounds": []}'])
 def test_a_torn_file_of_rounds_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "refined.json").write_text(content)
@@ -214,6 +305,9 @@ def test_a_config_that_cannot_have_the_cells_is_told_where_they_come_from(tmp_pa
 
 
 def test_a_sweep_without_a_loss_is_not_refined(tmp_path: Path) -> None:
-    made, words = next_round(plan(), tmp_path, 2)
+    bare, sweep = plan(), SweepFolder(tmp_path)
+    for cell in bare.cells:
+        sweep.write_record(cell.run_id, failed_record(cell, bare.config, "no room"))
+    made, words = next_round(bare, sweep, 2)
     assert made is None
     assert "nothing to go by" in words[0]

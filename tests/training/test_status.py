@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from isoflop.fitting import InputError
+from isoflop.scripts import status as command
 from isoflop.training import claims
+from isoflop.training.checkpoint import save_checkpoint
 from isoflop.training.claims import ClaimInfo
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
@@ -114,8 +117,15 @@ os._exit(9)
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
     status = look(sweep)
     assert status.counts["running"] == 0
-    assert {each.cell.run_id: each.step for each in status.of("waiting")}[cell.run_id] == 40
-    assert status.flops_done == pytest.approx(cell.flops * 40 / cell.steps)
+    assert {each.cell.run_id: each.step for each in status.of("waiting")}[cell.run_id] is None
+    assert status.flops_done == 0, "what was not kept is not done"
+    save_checkpoint(sweep.checkpoint(cell.run_id), cell.run_id, {}, {"step": 30})
+    status = look(sweep)
+    assert {each.cell.run_id: each.step for each in status.of("waiting")}[cell.run_id] == 30
+    assert status.flops_done == pytest.approx(cell.flops * 30 / cell.steps)
+    sweep.checkpoint(cell.run_id).write_bytes(b"\x08\0\0\0\0\0\0\0{torn")
+    save_checkpoint(sweep.stack_path("s"), "s", {}, {"step": 20}, members=[cell.run_id])
+    assert look(sweep).flops_done == pytest.approx(cell.flops * 20 / cell.steps)
 
 
 def test_an_owner_elsewhere_that_gives_no_sign_is_taken_for_gone_by_who_follows(sweep: SweepFolder) -> None:
@@ -185,6 +195,41 @@ def test_a_record_that_says_nothing_is_torn(sweep: SweepFolder, text: str) -> No
     cell = sweep.read_plan().cells[0]
     (sweep.run_folder(cell.run_id) / "record.json").write_text(text)
     assert look(sweep).counts["torn"] == 1
+
+
+def test_following_goes_on_into_the_next_round(
+    sweep: SweepFolder, text_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "FOLLOW_SECONDS", 0.05)
+    for cell in sweep.read_plan().cells:
+        end(sweep, cell)
+    with sweep.claim("refinement"):
+        follower = threading.Thread(target=command.follow_sweep, args=(Watcher(sweep), None))
+        follower.start()
+        time.sleep(0.3)
+        assert follower.is_alive()
+        grown = planned(text_folder, grid__budgets=[2e8, 4e8, 8e8])
+        sweep.write_plan(grown)
+    time.sleep(0.2)
+    assert follower.is_alive()
+    for cell in grown.cells:
+        end(sweep, cell)
+    follower.join(10)
+    assert not follower.is_alive()
+    assert "9 done" in capsys.readouterr().out
+
+
+def test_cells_that_diverged_at_different_steps_are_told_in_one_row(sweep: SweepFolder) -> None:
+    first, second, *_ = sweep.read_plan().cells
+    end(sweep, first, status="diverged", tokens=first.batch_tokens * 3, reason="loss is not finite at step 3")
+    end(sweep, second, status="diverged", tokens=second.batch_tokens * 5, reason="loss is not finite at step 5")
+    table = command.failed_table(look(sweep))
+    assert list(table.columns[2].cells) == ["diverged: loss is not finite"]
+
+
+def test_data_that_cannot_be_written_is_one_line(sweep: SweepFolder) -> None:
+    with pytest.raises(InputError, match=r"--json /proc/status\.json: cannot be written"):
+        command.main(sweep.path, json_file="/proc/status.json")
 
 
 def test_the_command_writes_nothing_and_needs_no_torch(sweep: SweepFolder) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from .parts import Part, Positive, PositiveInt
 
+SIGNAL_SLACK = 60  # seconds by which Slurm may send a signal earlier than asked
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
 
 
@@ -71,3 +72,15 @@ class Slurm(Part):
     extra: list[Option] = Field(default_factory=list)  # further options of sbatch, as --exclude=node7
     setup: list[str] = Field(default_factory=list)  # lines of shell before a task starts, as `module load cuda`
     large: Large | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Slurm:
+        least = self.signal_seconds + SIGNAL_SLACK
+        if self.time is not None and 60 * minutes_of(self.time) <= least:
+            raise ValueError(
+                f"time: must be more than {least} s, signal_seconds and the {SIGNAL_SLACK} s by which Slurm may signal "
+                f"earlier, got {self.time!r}"
+            )
+        if self.large is not None and "," in (self.gres or ""):
+            raise ValueError(f"gres: must be one resource where large multiplies it, got {self.gres!r}")
+        return self

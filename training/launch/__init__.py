@@ -25,6 +25,7 @@ def launch(plan: Plan, sweep: SweepFolder, cells: Sequence[RunPlan], listener: L
     The listener is told what was chosen. Raises InputError for a cell that no device has the memory for, and what the
     executor's own function does.
     """
+    sweep.remember(cells)
     config, executor = plan.config, plan.config.execution.executor
     gpus = visible_gpus(config.execution)
     device = task_device(config) if executor == "slurm" else "cuda" if gpus else "cpu"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from ..config import SweepConfig
 from ..outcome import failed_record
 from ..plan import RunPlan
 from ..records import SweepFolder
+from ..stacking import stack_name
 
 BUSY_SECONDS = 2.0  # between looks at a cell that another process holds
 ATTEMPTS = 2  # a cell is retried once, then recorded as failed
@@ -43,13 +44,26 @@ class Outcome:
     halted: str | None = None
 
 
-def record_failure(sweep: SweepFolder, cell: RunPlan, config: SweepConfig, reason: str) -> dict[str, Any]:
-    """Give up on a cell, for everyone to see; a record that it has already, written just before it died, stands."""
-    if sweep.has_ended(cell.run_id):
-        return sweep.read_record(cell.run_id) or {}
-    record = failed_record(cell, config, reason)
-    sweep.write_record(cell.run_id, record)
-    return record
+def record_failure(sweep: SweepFolder, cell: RunPlan, config: SweepConfig, reason: str) -> dict[str, Any] | None:
+    """Give up on a cell, for everyone to see; None where another process is at it, and may yet finish it.
+
+    A record that it has already, written just before it died, stands.
+    """
+    with sweep.claim(cell.run_id) as mine:
+        if not mine:
+            return None
+        if sweep.has_ended(cell.run_id):
+            return sweep.read_record(cell.run_id)
+        record = failed_record(cell, config, reason)
+        sweep.write_record(cell.run_id, record)
+        return record
+
+
+def cells_to_train(sweep: SweepFolder, cells: Sequence[RunPlan]) -> list[RunPlan]:
+    """Those of an order that another launch has not settled meanwhile; all of a stack that has begun."""
+    if len(cells) > 1 and sweep.stack_path(stack_name(cells)).is_file():
+        return list(cells) if not all(sweep.has_ended(cell.run_id) for cell in cells) else []
+    return [cell for cell in cells if not sweep.is_settled(cell.run_id)]
 
 
 def trunk_unfinished(cell: RunPlan) -> str:

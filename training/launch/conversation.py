@@ -23,6 +23,7 @@ from ..claims import ClaimLost
 from ..hooks import Hooks, Interrupted, OutOfMemory, OutOfTime
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
+from .base import cells_to_train
 
 # After these a worker is there for another cell. After others it leaves: once CUDA has failed its every further call
 # does too, and after memory ran out a new process begins with all of it.
@@ -46,6 +47,7 @@ class Worker:
         self.sweep = sweep
         plan = sweep.read_plan()
         self.cells = {cell.run_id: cell for cell in plan.cells}
+        sweep.remember(plan.cells)
         self.trainer = make_trainer(sweep, plan)
         self.events = events
         self.stopping = False
@@ -78,8 +80,6 @@ class Worker:
             self.busy = True
             event, reason = self.train(order.split())
             self.busy = False  # before the parent hears: it may close stdin at once
-            if event == "stopped":
-                return
             self.tell(event, **({"reason": reason} if reason else {}))
             if event not in STAYS:
                 return
@@ -93,15 +93,16 @@ class Worker:
             with self.sweep.claim_all(cells) as mine:
                 if not mine:
                     return "busy", ""
-                if not all(self.sweep.has_ended(cell.run_id) for cell in cells):
-                    self.trainer.train(cells, self.hooks(cells))
+                if left := cells_to_train(self.sweep, cells):
+                    self.trainer.train(left, self.hooks(left))
             return "ended", ""
         except ClaimLost:
             return "busy", ""
         except OutOfTime as limit:
             return "paused", str(limit)
         except Interrupted:
-            return ("stopped" if self.stopping else "busy"), ""  # where nobody asked, a claim was lost
+            # Where the parent did not ask, a claim was lost, or a signal meant another: the parent tries again.
+            return "busy", ""
         except (OutOfMemory, InputError) as error:  # another try would end alike
             return "failed", str(error)
         except OSError as error:

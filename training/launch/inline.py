@@ -16,8 +16,16 @@ from ..hooks import Hooks, Interrupted, OutOfMemory, OutOfTime
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
 from ..stacking import Order, stack_name
-from .base import ATTEMPTS, BUSY_SECONDS, Listener, Outcome, record_failure, stop_requests, trunk_unfinished
-from .stopping import StopFile
+from .base import (
+    ATTEMPTS,
+    BUSY_SECONDS,
+    Listener,
+    Outcome,
+    cells_to_train,
+    record_failure,
+    stop_requests,
+    trunk_unfinished,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -29,12 +37,12 @@ def run_inline(plan: Plan, sweep: SweepFolder, orders: Sequence[Order], listener
     Raises:
         KeyboardInterrupt: Ctrl-C, SIGTERM or `scripts/cancel.py`; the cell at work has a checkpoint.
     """
-    stop_file = StopFile(sweep.path)
+    sweep.remember(cell for order in orders for cell in order)
     with stop_requests() as asked:
         try:
-            return _run(plan, sweep, orders, listener, lambda: asked() or stop_file.asked())
+            return _run(plan, sweep, orders, listener, lambda: asked() or sweep.stop.asked())
         except KeyboardInterrupt:
-            raise stop_file.interruption() from None
+            raise sweep.stop.interruption() from None
 
 
 def _run(
@@ -57,14 +65,15 @@ def _run(
 
     def attempt(order: Order) -> list[dict[str, Any]] | None:
         with _claim(sweep, order, accelerator) as to_train:
-            if not to_train:
-                records = [sweep.read_record(cell.run_id) for cell in order]
-                return [record for record in records if record] if all(records) else None
-            job = Job(order[0], plan.config, corpus, sweep, accelerator, order[1:], feed, writer, mirrors)
-            hooks = Hooks(
-                lambda step: _tell(sweep, listener, order, step), lambda: should_stop() or sweep.has_lost_a_claim
-            )
-            return train_stack(job, hooks)
+            if to_train:
+                first, *others = to_train
+                job = Job(first, plan.config, corpus, sweep, accelerator, tuple(others), feed, writer, mirrors)
+                hooks = Hooks(
+                    lambda step: _tell(sweep, listener, to_train, step),
+                    lambda: should_stop() or sweep.has_lost_a_claim,
+                )
+                train_stack(job, hooks)
+        return _settled(sweep, order, accelerator)
 
     paused: list[RunPlan] = []
 
@@ -104,6 +113,8 @@ def _run(
                 pause(order, str(limit))
                 break
             except ClaimLost:
+                if accelerator.num_processes > 1:
+                    raise  # of the others none knows: only a new launch brings all together again
                 records = None
             except Interrupted:
                 raise KeyboardInterrupt from None
@@ -120,10 +131,13 @@ def _run(
                     continue
                 cell, *others = order
                 if others:  # one of them may be to blame
-                    sweep.stack_path(stack_name(order)).unlink(missing_ok=True)
+                    with sweep.claim_all(order) as mine:
+                        if mine:
+                            sweep.stack_path(stack_name(order)).unlink(missing_ok=True)
                     queue.extendleft((each,) for each in order)
                     break
-                records = [record_failure(sweep, cell, plan.config, reason)]
+                record = record_failure(sweep, cell, plan.config, reason)
+                records = None if record is None else [record]
             if records is None:
                 held_elsewhere.append(order)
                 break
@@ -134,7 +148,7 @@ def _run(
     return outcome
 
 
-def _tell(sweep: SweepFolder, listener: Listener, order: Order, step: int) -> None:
+def _tell(sweep: SweepFolder, listener: Listener, order: Sequence[RunPlan], step: int) -> None:
     for cell in order:
         sweep.note_step(cell.run_id, step)
         listener.step(cell, step)
@@ -150,12 +164,29 @@ def _wait(should_stop: Callable[[], bool]) -> None:
 
 
 @contextlib.contextmanager
-def _claim(sweep: SweepFolder, order: Order, accelerator: Accelerator) -> Iterator[bool]:
-    """Whether the order is ours to train: claimed, and with cells that have no record. The main process decides."""
+def _claim(sweep: SweepFolder, order: Order, accelerator: Accelerator) -> Iterator[list[RunPlan]]:
+    """The cells of the order that are ours to train: claimed, and not settled yet. The main process decides."""
+    with sweep.claim_all(order) if accelerator.is_main_process else contextlib.nullcontext(True) as mine:
+        left = [cell.run_id for cell in cells_to_train(sweep, order)] if mine and accelerator.is_main_process else []
+        agreed = _from_main(left, accelerator)
+        yield [cell for cell in order if cell.run_id in agreed]
+
+
+def _settled(sweep: SweepFolder, order: Order, accelerator: Accelerator) -> list[dict[str, Any]] | None:
+    """The records of an order, as the main process sees them; None where another holds a cell that has none yet."""
+    records = None
+    if accelerator.is_main_process and all(sweep.is_settled(cell.run_id) for cell in order):
+        found = [sweep.read_record(cell.run_id) for cell in order]
+        records = [record for record in found if record is not None] if all(found) else None
+    return _from_main(records, accelerator)
+
+
+def _from_main(answer: Any, accelerator: Accelerator) -> Any:
+    """What the main process gives, for all: on a network's file system each may see another state."""
+    if accelerator.num_processes == 1:
+        return answer
     from accelerate.utils import broadcast_object_list
 
-    with sweep.claim_all(order) if accelerator.is_main_process else contextlib.nullcontext(True) as mine:
-        answer = [mine and not all(sweep.has_ended(cell.run_id) for cell in order)]
-        if accelerator.num_processes > 1:
-            broadcast_object_list(answer)
-        yield answer[0]
+    words = [answer]
+    broadcast_object_list(words)
+    return words[0]

@@ -10,10 +10,11 @@ import selectors
 import subprocess
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ..plan import Plan
+from ..plan import Plan, RunPlan
 from ..records import SweepFolder
 from ..stacking import Order, stack_name
 from .admission import Memory
@@ -21,7 +22,6 @@ from .base import ATTEMPTS, BUSY_SECONDS, Listener, Outcome, record_failure, tru
 from .conversation import STAYS
 from .devices import visible_gpus, worker_count, worker_environment
 from .slot import Slot
-from .stopping import StopFile
 
 WORKER = "isoflop.training.launch.worker"
 STOP_SECONDS = 2.0  # for workers to checkpoint after Ctrl-C, before they are killed
@@ -59,7 +59,6 @@ class LocalLauncher:
         self.attempts: Counter[str] = Counter()
         self.failed_starts: Counter[int] = Counter()  # of each worker, in a row
         self.outcome = Outcome()
-        self.stop_file = StopFile(sweep.path)
         self.slots: list[Slot] = []
         self.selector = selectors.DefaultSelector()
 
@@ -69,7 +68,7 @@ class LocalLauncher:
             for index in range(min(self.n_workers, len(self.queue))):
                 self.start(index)
             while self.slots:
-                self.stop_file.check()
+                self.sweep.stop.check()
                 for key, _ in self.selector.select(timeout=0.5):
                     self.hear(key.data)
                 self.hand_out()
@@ -109,8 +108,7 @@ class LocalLauncher:
         """A worker is done with `order`, one way or another."""
         if kind == "ended":
             for cell in order:
-                self.outcome.trained.append(cell.run_id)
-                self.listener.ended(cell, self.sweep.read_record(cell.run_id) or {})
+                self.end(cell, self.sweep.read_record(cell.run_id) or {})
         elif kind == "busy":
             self.held_elsewhere.append((time.monotonic() + BUSY_SECONDS, order))
         elif kind == "halt":
@@ -125,6 +123,14 @@ class LocalLauncher:
             self.give_up(order, reason)
         else:
             self.retry(order, reason)
+
+    def end(self, cell: RunPlan, record: Mapping[str, Any]) -> None:
+        """A cell has its record, whoever wrote it."""
+        if record.get("status") == "failed":
+            self.outcome.failed[cell.run_id] = record["reason"]
+        else:
+            self.outcome.trained.append(cell.run_id)
+        self.listener.ended(cell, dict(record))
 
     def pause(self, order: Order, reason: str) -> None:
         """Leave the cells to the next launch."""
@@ -150,15 +156,18 @@ class LocalLauncher:
         """Record why a cell failed; a stack's cells are tried by themselves first."""
         cell, *others = order
         if others:
-            self.sweep.stack_path(stack_name(order)).unlink(missing_ok=True)
+            with self.sweep.claim_all(order) as mine:
+                if mine:
+                    self.sweep.stack_path(stack_name(order)).unlink(missing_ok=True)
             self.queue.extendleft((each,) for each in order)
             self.listener.trouble(cell, f"{reason}; the cells of its stack are tried alone")
             return
         try:
             record = record_failure(self.sweep, cell, self.plan.config, reason)
-            self.listener.ended(cell, record)
-            if record["status"] == "failed":
-                self.outcome.failed[cell.run_id] = reason
+            if record is None:
+                self.conclude(order, "busy", "")
+            else:
+                self.end(cell, record)
         except OSError as error:
             self.outcome.halted = self.outcome.halted or f"{cell.run_id}: {error}"
 
@@ -191,11 +200,19 @@ class LocalLauncher:
             if not slot.ready or slot.leaving or slot.order:
                 continue
             if self.work_left() and self.queue:
-                if (order := self.next_ready(slot)) is not None:
-                    self.queue.remove(order)
+                if (order := self.next_open(slot)) is not None:
                     slot.give(order)
             elif not self.work_left() and not any(other.order for other in self.slots):
                 slot.orders.close()
+
+    def next_open(self, slot: Slot) -> Order | None:
+        """The next order for the slot, off the queue; those that another launch has settled meanwhile are told of."""
+        while (order := self.next_ready(slot)) is not None:
+            self.queue.remove(order)
+            if not all(self.sweep.is_settled(cell.run_id) for cell in order):
+                return order
+            self.conclude(order, "ended", "")
+        return None
 
     def next_ready(self, slot: Slot) -> Order | None:
         """The first order whose cells wait for no other's part of their trunk and fit the memory of the slot's device.
@@ -250,6 +267,7 @@ def run_local(
     """
     if not orders:
         return Outcome()
+    sweep.remember(cell for order in orders for cell in order)
     gpus = visible_gpus(plan.config.execution)
     memory = Memory(plan, gpus)
     memory.refuse_too_large(orders)

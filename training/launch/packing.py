@@ -25,7 +25,7 @@ def pack(
     holds `LEAST_SECONDS`; two at the least, so that one that waits or dies does not hold up all; and never over
     `most`. An order that takes longer than `target` is a task alone. Longest first, each to the task that has least.
     """
-    units = _units(orders)
+    units = units_of(orders)
     work = [sum(order_seconds(order, seconds) for order in unit) for unit in units]
     wanted = max(math.ceil(sum(work) / target), min(parallel, int(sum(work) / LEAST_SECONDS)), 2)
     n_tasks = min(wanted, most, len(units))
@@ -39,7 +39,7 @@ def pack(
     return [sorted((order for i in task for order in units[i]), key=lambda order: place[id(order)]) for task in tasks]
 
 
-def _units(orders: Sequence[Order]) -> list[list[Order]]:
+def units_of(orders: Sequence[Order]) -> list[list[Order]]:
     """What must not be parted: the cells of one trunk go on from one another."""
     units: dict[object, list[Order]] = {}
     for order in orders:

@@ -19,13 +19,13 @@ from ..stacking import Order, stack_name
 from . import slurm_queue
 from .base import BUSY_SECONDS, Listener, Outcome, record_failure
 from .slurm_request import requests_for
-from .slurm_submit import submit
-from .stopping import StopFile
+from .slurm_submit import submit, withdraw
 from .submissions import DISK_SAID_NO, Submission, Submissions
 
 LOOK_SECONDS = 5.0  # between questions to Slurm
 LAUNCHER = "launcher"  # the folder of the claim of who submits
 SILENT_SECONDS = 60.0  # without an answer of Slurm's, before that is told
+REFUSED_SECONDS = 300.0  # of refusals while no task is left to wait for, before the launch gives up
 
 
 def run_slurm(plan: Plan, sweep: SweepFolder, orders: Sequence[Order], listener: Listener) -> Outcome:
@@ -52,7 +52,7 @@ def run_slurm(plan: Plan, sweep: SweepFolder, orders: Sequence[Order], listener:
         if not waits:
             listener.note("another launcher submits for this sweep: waiting for it")
             waits = True
-        watch.stop_file.check()
+        sweep.stop.check()
         time.sleep(BUSY_SECONDS)
         watch.look_at_cells()
     return watch.outcome
@@ -65,17 +65,16 @@ class SlurmLauncher:
         self.plan, self.sweep, self.listener = plan, sweep, listener
         self.most_attempts = plan.config.execution.slurm.attempts
         self.cells = {cell.run_id: cell for order in orders for cell in order}
-        self.before = {run_id: sweep.record_stamp(run_id) for run_id in self.cells}  # of failed cells to be retried
         self.orders = list(orders)
         self.outcome = Outcome()
         self.known = Submissions(sweep)
         self.open: dict[str, tuple[Submission, int]] = {}  # tasks that Slurm has, by its id
         self.missed: Counter[str] = Counter()  # looks in a row in which Slurm did not list a task
         self.attempts: Counter[str] = Counter()  # by order
-        self.fruitless = 0  # tasks in a row that ended without a cell to blame, or one that ended
+        self.fruitless = 0  # looks since a cell ended at which tasks were gone without a cell to blame
+        self.refused_since: float | None = None  # when Slurm or the disk first refused what was submitted again
         self.answered = time.monotonic()
         self.noted: set[str] = set()
-        self.stop_file = StopFile(sweep.path)
 
     def run(self) -> Outcome:
         """Submit and watch until nothing is left that could be trained."""
@@ -85,7 +84,7 @@ class SlurmLauncher:
             self.look_at_cells()
             if time.monotonic() - self.answered >= LOOK_SECONDS:
                 self.look_at_tasks()
-            self.stop_file.check()
+            self.sweep.stop.check()
             time.sleep(0.5)
         if not self.left():  # tasks that wait for their start would find nothing to do
             slurm_queue.cancel({submission.name for submission, _ in self.open.values()}, waiting=True)
@@ -98,14 +97,14 @@ class SlurmLauncher:
 
     def adopt(self) -> None:
         """Take over the tasks of earlier launches that Slurm still has."""
-        submissions = self.known.all()
+        submissions = [each for each in self.known.all() if each.job is not None or not withdraw(self.known, each)]
         listed = slurm_queue.tasks_in_queue(each.name for each in submissions)
         if listed is None:
             raise InputError(f"{self.sweep.path}: Slurm does not answer (squeue); try again when it does")
         for submission in submissions:
             jobs = [job for job, entry in listed.items() if entry.name == submission.name]
-            if jobs and submission.job is None:  # its launcher died as Slurm took it
-                submission = self.known.accepted(submission, jobs[0].partition("_")[0])
+            if submission.job is None:
+                continue  # Slurm did not answer just now: the next launch withdraws it
             here = {submission.job_of(index): index for index in range(len(submission.tasks))}
             self.open |= {job: (submission, here[job]) for job in jobs if job in here}
         if self.open:
@@ -115,11 +114,13 @@ class SlurmLauncher:
 
     def uncovered(self) -> list[Order]:
         """The orders left with cells that no task has that Slurm has."""
+        self.look_at_cells()  # they end while Slurm is asked
         covered = {run_id for submission, index in self.open.values() for run_id in submission.cells_of(index)}
         return [order for order in self.left() if not covered.issuperset(cell.run_id for cell in order)]
 
     def submit(self, orders: Sequence[Order]) -> None:
-        """Hand `orders` to Slurm, all of them or none."""
+        """Hand `orders` to Slurm, as far as `max_parallel` lets them: all of these or none."""
+        self.sweep.stop.check()  # it may have been written while Slurm took its time to answer
         made: list[Submission] = []
         try:
             for request in requests_for(self.plan, self.sweep, orders, busy=len(self.open)):
@@ -148,8 +149,7 @@ class SlurmLauncher:
         run_id = cell.run_id
         if run_id in self.outcome.trained or run_id in self.outcome.failed:
             return
-        stamp = self.sweep.record_stamp(run_id)
-        if stamp is None or stamp == self.before[run_id]:
+        if self.sweep.record_stamp(run_id) is None or not self.sweep.is_settled(run_id):
             claim = read_claim(self.sweep.path / run_id)
             if claim is not None and claim.alive and claim.step is not None:
                 self.listener.step(cell, claim.step)
@@ -181,18 +181,35 @@ class SlurmLauncher:
             self.missed[job] = 0 if entry else self.missed[job] + 1
             if entry and entry.waits_for_ever:
                 self.note_once(f"task {job} will not start by itself: Slurm says {entry.reason.strip('()')}")
-            if self.missed[job] >= 2:
-                self.settle(job)
+        gone = [self.settle(job) for job in list(self.open) if self.missed[job] >= 2]
+        # One failure of a node or of the network may end many tasks at once.
+        if fruitless := [reason for reason in gone if reason]:
+            self.fruitless += 1
+            if self.fruitless >= self.most_attempts:
+                self.outcome.halted = fruitless[-1]
         if self.outcome.halted is None:
-            try:
-                self.submit(self.uncovered())
-            except OSError as error:  # a full disk may be emptied: the next look tries again
-                self.note_once(f"nothing can be submitted: {error}; trying again")
+            self.submit_again()
 
-    def settle(self, job: str) -> None:
-        """A task is over: say why, where it has left cells untrained, and whom that is blamed on."""
-        self.look_at_cells()
+    def submit_again(self) -> None:
+        """Submit what tasks have left; where that is refused, the next look tries again: disks and Slurm recover."""
+        try:
+            if self.refused_since is not None:
+                for submission in self.known.all():
+                    if submission.job is None:
+                        withdraw(self.known, submission)
+            self.submit(self.uncovered())
+            self.refused_since = None
+        except (OSError, InputError) as error:
+            now = time.monotonic()
+            self.refused_since = self.refused_since or now
+            self.note_once(f"nothing can be submitted: {error}; trying again")
+            if not self.open and now - self.refused_since >= REFUSED_SECONDS:
+                self.outcome.halted = str(error)
+
+    def settle(self, job: str) -> str:
+        """A task is over: tell why, where it has left cells untrained; returns that where no cell is to blame."""
         submission, index = self.open.pop(job)
+        del self.missed[job]
         ending = self.known.ending(submission, index) or self.slurms_ending(job)
         for run_id, reason in (ending.get("paused") or {}).items():
             if run_id in self.cells:
@@ -201,16 +218,17 @@ class SlurmLauncher:
         mine = set(submission.cells_of(index))
         left = [order for order in self.uncovered() if not mine.isdisjoint(cell.run_id for cell in order)]
         if not left:
-            return
+            return ""
         reason = self.why(job, submission, index, ending)
         blamed = [order for order in left if self.was_at(order, job, ending)]
         for order in blamed:
             self.blame(order, reason, final="stuck" in ending)
-        if not blamed:
-            self.fruitless += 1
-            self.listener.note(reason)
-            if self.fruitless >= self.most_attempts:
-                self.outcome.halted = reason
+        if blamed:
+            return ""
+        self.listener.note(reason)
+        if "refused" in ending:  # it would be again
+            self.outcome.halted = reason
+        return reason
 
     def slurms_ending(self, job: str) -> dict:
         """What accounting says of a task that could not tell itself; empty where that says nothing."""
@@ -221,7 +239,7 @@ class SlurmLauncher:
 
     def was_at(self, order: Order, job: str, ending: dict) -> bool:
         """Whether the task died over `order`: it held a claim on it that it never gave up, or says itself it failed."""
-        if ending.get("halted") or ending.get("stopped"):
+        if ending.get("halted") or ending.get("refused") or ending.get("stopped"):
             return False
         says = "died" in ending or "stuck" in ending
         claims = [read_claim(self.sweep.path / cell.run_id) for cell in order]
@@ -229,7 +247,7 @@ class SlurmLauncher:
 
     def why(self, job: str, submission: Submission, index: int, ending: dict) -> str:
         """How a task ended, in words."""
-        told = ending.get("halted") or ending.get("died") or ending.get("stuck")
+        told = next((ending[key] for key in ("halted", "refused", "died", "stuck") if ending.get(key)), None)
         if ending.get("stopped"):
             told = "cancelled"
         how = told or ending.get("ended") or "ended, Slurm does not say how"
@@ -251,7 +269,9 @@ class SlurmLauncher:
             self.listener.trouble(cell, f"{reason}; the cells of its stack are tried alone")
             return
         try:
-            self.end(cell, record_failure(self.sweep, cell, self.plan.config, reason))
+            record = record_failure(self.sweep, cell, self.plan.config, reason)
+            if record is not None:  # else another process is at it
+                self.end(cell, record)
         except OSError as error:
             self.outcome.halted = f"{cell.run_id}: {error}"
 

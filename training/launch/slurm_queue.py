@@ -21,6 +21,9 @@ WAITS_FOR_EVER = (  # reasons why a task would never start, which Slurm keeps in
     "MaxCpuPerJobLimit",
     "MaxMemPerJobLimit",
     "MaxGRESPerJob",
+    "JobHoldMaxRequeue",
+    "DependencyNeverSatisfied",
+    "PartitionDown",
     "held",
     "Held",
 )
@@ -78,6 +81,13 @@ def cancel(names: Iterable[str], *, waiting: bool = False) -> bool:
     return None not in answers
 
 
+def requeue_if_running(job: str) -> bool:
+    """Send a running job back to the queue; False where it is not known to run, as one that was cancelled."""
+    # Slurm would requeue a cancelled job too: its state tells the two apart.
+    state = ask(["squeue", "--noheader", "--jobs", job, "--format", "%T"])
+    return (state or "").strip() == "RUNNING" and ask(["scontrol", "requeue", job]) is not None
+
+
 def longest_minutes(partition: str | None) -> float | None:
     """The time limit of a partition (default: the cluster's default one); None where it has none or is not known."""
     text = _column(partition, "%l")
@@ -88,9 +98,10 @@ def longest_minutes(partition: str | None) -> float | None:
 
 
 def most_memory(partition: str | None) -> int | None:
-    """Bytes of the largest node of a partition; None where that is not known."""
+    """Bytes of the largest node of a partition; None where that is not known, as where no RealMemory is configured."""
     sizes = [int(entry.rstrip("+")) for entry in _column(partition, "%m", "--Node") if entry.rstrip("+").isdecimal()]
-    return max(sizes, default=0) << 20 or None
+    largest = max(sizes, default=1)
+    return largest << 20 if largest > 1 else None  # 1 MiB is what Slurm says of a node that it was not told of
 
 
 def most_array_tasks() -> int:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import shutil
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 from ...fitting.errors import InputError
 from ..config import SweepConfig
 from ..plan import Plan
+from . import slurm_queue
 from .slurm_request import Request
 from .submissions import Submission, Submissions
 
 MOST_REQUEUES = 1_000_000  # a task is requeued as long as its cells get on
+# The signal before the end of its time would kill a task that has not told Python yet what to do then.
+_UNHEARD = 'trap "" USR2; exec "$@"'
+PYTHON = f"/bin/sh -c {shlex.quote(_UNHEARD)} sh {shlex.quote(sys.executable)}"
 
 
 def submit(known: Submissions, plan: Plan, request: Request) -> Submission:
@@ -37,15 +45,45 @@ def submit(known: Submissions, plan: Plan, request: Request) -> Submission:
     )
     sweep = str(known.sweep.path.absolute())
     try:
-        executor = SlurmExecutor(known.folder(submission), max_num_timeout=MOST_REQUEUES)
+        executor = SlurmExecutor(known.folder(submission), max_num_timeout=MOST_REQUEUES, python=PYTHON)
         executor.update_parameters(**_parameters(plan.config, request, submission))
         # submitit prints what sbatch says, and raises it too.
-        with contextlib.redirect_stderr(io.StringIO()), executor.batch():
+        with _outside_a_job(), contextlib.redirect_stderr(io.StringIO()), executor.batch():
             jobs = [executor.submit(Task(sweep, submission.id, index)) for index in range(len(submission.tasks))]
+        return known.accepted(submission, jobs[0].job_id.partition("_")[0])
     except (FailedJobError, FailedSubmissionError) as error:
-        shutil.rmtree(known.folder(submission))
+        withdraw(known, submission)
         raise InputError(f"execution.slurm: {_slurms_words(str(error))}") from None
-    return known.accepted(submission, jobs[0].job_id.partition("_")[0])
+    except BaseException:
+        withdraw(known, submission)
+        raise
+
+
+def withdraw(known: Submissions, submission: Submission) -> bool:
+    """Take back what was not accepted: Slurm may have the job, though sbatch failed or was killed.
+
+    Its files stay, and this returns False, where Slurm has the job still or does not answer.
+    """
+    names = [submission.name]
+    gone = slurm_queue.cancel(names) and slurm_queue.tasks_in_queue(names) == {}
+    if gone:
+        known.forget(submission)
+    return gone
+
+
+@contextlib.contextmanager
+def _outside_a_job() -> Iterator[None]:
+    """Inside the block the environment has nothing of a Slurm job's that this may be run in: tasks would inherit it."""
+    from submitit.helpers import clean_env
+
+    if "SLURM_JOB_ID" not in os.environ:
+        yield
+        return
+    # What names the cluster, and a user's own defaults, are no job's.
+    ours = {name: text for name, text in os.environ.items() if name == "SLURM_CONF" or name.startswith("SBATCH_")}
+    with clean_env():
+        os.environ.update(ours)
+        yield
 
 
 def _parameters(config: SweepConfig, request: Request, submission: Submission) -> dict[str, Any]:
@@ -79,5 +117,5 @@ def _parameters(config: SweepConfig, request: Request, submission: Submission) -
 
 def _slurms_words(text: str) -> str:
     """The reason in what sbatch printed, on one line."""
-    said = [line.partition("error:")[2].strip() for line in text.splitlines() if "sbatch: error:" in line]
-    return "; ".join(dict.fromkeys(said)) or " ".join(text.split())[:300]
+    said = re.findall(r"sbatch: (?:error|fatal): *(.*)", text)
+    return "; ".join(dict.fromkeys(line.strip() for line in said)) or " ".join(text.split())[:300]

@@ -19,13 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
 from ...fitting.errors import InputError
 from ...fitting.jsonio import write_json_atomic
+from ..config.slurm import SIGNAL_SLACK
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
 from ..stacking import Order
+from . import slurm_queue
 from .base import Outcome
 from .devices import worker_environment
 from .here import launch_here
@@ -42,6 +45,7 @@ class Task:
 
     def __init__(self, sweep: str, submission: str, index: int) -> None:
         self.sweep, self.submission, self.index = sweep, submission, index
+        self._late = float("inf")  # seconds after which a cell should have got on; of the plan, once it is read
 
     def __call__(self) -> None:
         """Train what has no record yet, and tell how it went."""
@@ -54,14 +58,23 @@ class Task:
         try:
             with _stops_on_sigterm():
                 plan = self._folder.read_plan()
+                to_train_in = 60.0 * self._submitted.limit_minutes - plan.config.execution.slurm.signal_seconds
+                self._late = 0.5 * max(0.0, to_train_in - SIGNAL_SLACK)
                 orders = self._orders(plan)
                 several = self._submitted.processes * self._submitted.nodes > 1
                 ending = self._launch_processes(plan, orders) if several else self._launch(plan, orders)
         except (InputError, WorkerError, OSError) as error:
             ending = {"halted": str(error)}
         except KeyboardInterrupt:
-            ending = {"stopped": True}
+            self._stopped()
+            return
         self._tell(ending)
+
+    def _stopped(self) -> None:
+        """Told to end: where neither the sweep nor the task was cancelled, Slurm needs the node, and the task waits."""
+        self._tell({"stopped": True})
+        if os.environ.get("SLURM_NODEID", "0") == "0" and not self._folder.stop.asked():
+            slurm_queue.requeue_if_running(JobEnvironment().job_id)
 
     def checkpoint(self) -> DelayedSubmission | None:
         """Stop at a checkpoint, and go on in the queue; not where all of the time brought no cell any further."""
@@ -70,7 +83,7 @@ class Task:
             return again
         _stop_children()
         limit = self._submitted.limit_minutes
-        late = time.monotonic() - self._begun > 30.0 * limit
+        late = time.monotonic() - self._begun > self._late
         if late and self._states() == self._before:
             self._tell({"stuck": f"no step was gained in a task of {limit:g} minutes; raise execution.slurm.time"})
             return None
@@ -106,15 +119,18 @@ class Task:
 
     def _launch(self, plan: Plan, orders: list[Order]) -> dict[str, Any]:
         """Train `orders` on this node, as a sweep on a machine of its own does."""
-        outcome = launch_here(
-            plan,
-            self._folder,
-            orders,
-            Log(),
-            log_stem=self._known.folder(self._submitted) / f"task-{self.index}",
-            cpus=int(os.environ.get("SLURM_CPUS_PER_TASK", "0")) or None,
-            grace=GRACE_SECONDS,
-        )
+        try:
+            outcome = launch_here(
+                plan,
+                self._folder,
+                orders,
+                Log(),
+                log_stem=self._known.folder(self._submitted) / f"task-{self.index}",
+                cpus=int(os.environ.get("SLURM_CPUS_PER_TASK", "0")) or None,
+                grace=GRACE_SECONDS,
+            )
+        except InputError as error:  # a cell is larger than this node
+            return {"refused": str(error)}
         return _told(outcome)
 
     def _launch_processes(self, plan: Plan, orders: list[Order]) -> dict[str, Any]:
@@ -124,7 +140,12 @@ class Task:
             environment = worker_environment(plan.config.execution, [], 0)
             with without_batch_signals():
                 child = subprocess.Popen(self._command(cell), env=environment)
-            status = child.wait()
+            try:
+                status = child.wait()
+                self._folder.stop.check()  # its processes have ended by themselves then
+            except BaseException:
+                _stop_children()
+                raise
             if self._folder.read_record(cell.run_id) is not None:
                 continue
             if plan.config.execution.max_seconds is not None and self._states() != self._before:
@@ -171,7 +192,7 @@ class Task:
                 place = json.loads(path.read_text())
                 return place["host"], place["port"]
             time.sleep(0.5)
-        raise InputError(f"{path}: the first node of the task has not begun after {MEETING_SECONDS:g} s")
+        raise TimeoutError(f"{path}: the first node of the task has not begun after {MEETING_SECONDS:g} s")
 
 
 class Log:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -58,8 +59,16 @@ class Submissions:
         had = {run_id: stamp for run_id, stamp in stamps.items() if stamp is not None}
         submission = Submission(name, f"isoflop-{sweep_name}-{name}", ids, had, **about)
         self.folder(submission).mkdir(parents=True)
-        self.write(submission)
+        try:
+            self.write(submission)
+        except BaseException:
+            self.forget(submission)
+            raise
         return submission
+
+    def forget(self, submission: Submission) -> None:
+        """Delete its files, as far as the file system lets go of them."""
+        shutil.rmtree(self.folder(submission), ignore_errors=True)
 
     def write(self, submission: Submission) -> None:
         """Write it down as it is now."""

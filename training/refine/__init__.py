@@ -1,5 +1,5 @@
 """Cells added to a sweep where its losses ask for them, in rounds that the sweep folder remembers."""
 
-from .rounds import next_round, with_refinement
+from .rounds import CLAIM, next_round, with_refinement
 
-__all__ = ["next_round", "with_refinement"]
+__all__ = ["CLAIM", "next_round", "with_refinement"]

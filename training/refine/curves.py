@@ -11,6 +11,7 @@ from ..plan import Plan
 from .ladder import Ladder
 
 _SPACING = math.log(2)  # in ln N, where a budget has one size
+_SURE = 4.0  # standard errors of a curvature that is believed
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,19 @@ class Curve:
         return [-1 if self.vertex <= self.tried[0].log_n else 1]
 
     @property
+    def bends_surely(self) -> bool:
+        """Whether the parabola's vertex beyond the sizes is worth believing: its curvature is well above the noise.
+
+        Three sizes cannot show it, as a parabola passes through any three.
+        """
+        return (self.minimum.curvature_snr or 0.0) >= _SURE
+
+    @property
     def guess(self) -> float | None:
         """ln N* by this budget alone: its minimum if that is bracketed, else the vertex beyond the sizes."""
         if self.interior:
             return None if self.sides or self.minimum.n_params is None else math.log(self.minimum.n_params)
-        return self.vertex
+        return self.vertex if self.bends_surely else None
 
     def edge(self, side: int) -> Size:
         """The outermost size tried, -1 the lower, 1 the upper."""

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ...fitting.errors import FitError, InputError
 from ...fitting.jsonio import write_json_atomic
 from ...fitting.reporting.style import flops_text
 from ...fitting.results import Minimum
 from ...fitting.schema import SCHEMA_VERSION
+from ..claims import ClaimLost
 from ..config import More, SweepConfig
+from ..config.errors import first_problem
 from ..config.parts import Part
-from ..plan import Plan
+from ..plan import Plan, RunPlan
 from ..planning import make_plan
-from .rule import propose
+from ..records import SweepFolder
+from .rule import Proposal, propose
+
+CLAIM = "refinement"  # of who looks for a round
+_WAIT_SECONDS = 0.2  # for who does
 
 
 class Round(Part):
@@ -27,16 +36,25 @@ class Round(Part):
     share: float  # of the FLOPs of the sweep before it
     reasons: list[str]
     more: list[More]
+    over: list[More] = Field(default_factory=list)  # grid.more when it was planned, as what comes first tunes a trunk
+
+
+class _File(Part):
+    schema_version: int
+    rounds: list[Round]
 
 
 def with_refinement(plan: Plan, folder: Path) -> tuple[Plan, list[str]]:
     """`plan` with the cells that refinement has added to the sweep in `folder`, and what to say of it.
 
-    Entries for a budget that the plan's config no longer has are left out. Raises InputError for a refined.json that
-    is torn or of another version, or whose cells the config cannot have.
+    Entries for a budget that the plan's config no longer has are left out; what the config's own `grid.more` has got
+    since a round comes after that round's, so that on trunks too the cells there stay as they are.
+
+    Raises InputError for a refined.json that is torn or of another version, or whose cells the config cannot have.
     """
     path = folder / "refined.json"
-    entries = [entry for each in _read(path) for entry in each.more]
+    rounds = _read(path)
+    entries = [entry for each in rounds for entry in each.more]
     known, words = plan.config.grid.budgets, []
     gone = sorted({entry.budget for entry in entries if entry.budget not in known})
     if gone:
@@ -46,7 +64,7 @@ def with_refinement(plan: Plan, folder: Path) -> tuple[Plan, list[str]]:
     if not new:
         return plan, words
     try:
-        merged = _with_more(plan, new)
+        merged = _with_more(plan, _in_order(plan.config.grid.more, rounds, known))
     except InputError as error:
         raise InputError(
             f"{path}: adds cells to this config that it cannot have: {error}; or delete the file"
@@ -56,19 +74,34 @@ def with_refinement(plan: Plan, folder: Path) -> tuple[Plan, list[str]]:
     return merged, words
 
 
-def next_round(plan: Plan, folder: Path, total: int) -> tuple[Plan | None, list[str]]:
-    """The plan of the next of `total` rounds, recorded in `folder`, and what to say; None where there is none.
+def next_round(
+    plan: Plan, sweep: SweepFolder, total: int, admit: Callable[[RunPlan], None] = lambda _: None
+) -> tuple[Plan | None, list[str]]:
+    """The plan of the next of `total` rounds, recorded in the folder, and what to say; None where there is none.
 
-    The runs of `plan` are those that the round goes by. A round that another launcher has recorded meanwhile is
-    followed.
+    The runs of `plan` are those that the round goes by. `admit` raises InputError for a cell that no device holds. One
+    process at a time looks for a round: another waits for it, and follows what it has recorded. Raises
+    KeyboardInterrupt where the sweep is cancelled meanwhile.
     """
-    merged, words = with_refinement(plan, folder)
+    while True:
+        with sweep.claim(CLAIM) as mine, contextlib.suppress(ClaimLost):
+            if mine:
+                return _next_round(plan, sweep, total, admit)
+        sweep.stop.check()
+        time.sleep(_WAIT_SECONDS)
+
+
+def _next_round(
+    plan: Plan, sweep: SweepFolder, total: int, admit: Callable[[RunPlan], None]
+) -> tuple[Plan | None, list[str]]:
+    merged, words = with_refinement(plan, sweep.path)
     if len(merged.cells) > len(plan.cells):
         return merged, words
-    path = folder / "refined.json"
-    done = _read(path)
+    if left := len(sweep.to_do(plan)):  # another launch tries them again
+        return plan, [f"{_cells(left)} of the sweep without a record: to be trained before it is refined"]
+    done = _read(sweep.path / "refined.json")
     try:
-        proposal = propose(plan, *_shown(plan, folder))
+        proposal = propose(plan, *_shown(plan, sweep.path), admit)
     except (FitError, InputError) as error:
         return None, [f"refinement ends, as there is nothing to go by: {error}"]
     state = f"{proposal.bracketed} of {len(plan.config.grid.budgets)} minima bracketed"
@@ -79,16 +112,34 @@ def next_round(plan: Plan, folder: Path, total: int) -> tuple[Plan | None, list[
     number = f"refinement {len(done) + 1} of {total}"
     if not proposal.additions:
         return None, [f"{number}: nothing to add: {state}", *proposal.refused]
+    grown, this = _planned(plan, proposal)
+    rounds = [each.model_dump(mode="json", exclude_none=True) for each in (*done, this)]
+    sweep.check_claim(CLAIM)
+    write_json_atomic(sweep.path / "refined.json", {"schema_version": SCHEMA_VERSION, "rounds": rounds})
+    cost = f"{number}: {_cells(this.cells)}, {flops_text(this.flops)} FLOPs (+{this.share:.0%}); {state}"
+    return grown, [cost, *reasons, *proposal.refused]
+
+
+def _planned(plan: Plan, proposal: Proposal) -> tuple[Plan, Round]:
+    """`plan` with the cells proposed, and what refined.json keeps of them."""
     more = [More(budget=add.budget, widths=list(add.widths), seeds=add.seeds) for add in proposal.additions]
-    grown = _with_more(plan, more)
+    over = plan.config.grid.more
+    grown = _with_more(plan, [*over, *more])
     known = {cell.run_id for cell in plan.cells}
     added = [cell for cell in grown.cells if cell.run_id not in known]
     flops = sum(cell.own_flops for cell in added)
-    this = Round(cells=len(added), flops=flops, share=flops / plan.own_flops, reasons=reasons, more=more)
-    rounds = [each.model_dump(mode="json", exclude_none=True) for each in (*done, this)]
-    write_json_atomic(path, {"schema_version": SCHEMA_VERSION, "rounds": rounds})
-    cost = f"{number}: {_cells(len(added))}, {flops_text(flops)} FLOPs (+{this.share:.0%}); {state}"
-    return grown, [cost, *reasons, *proposal.refused]
+    reasons = [add.said for add in proposal.additions]
+    share = flops / plan.own_flops
+    return grown, Round(cells=len(added), flops=flops, share=share, reasons=reasons, more=more, over=over)
+
+
+def _in_order(own: list[More], rounds: list[Round], budgets: list[float]) -> list[More]:
+    """The config's own entries and those of the rounds, as they came to the sweep."""
+    placed: list[More] = []
+    for each in rounds:
+        placed += [entry for entry in each.over if entry in own and entry not in placed]
+        placed += [entry for entry in each.more if entry.budget in budgets and entry not in placed]
+    return [*placed, *(entry for entry in own if entry not in placed)]
 
 
 def _cells(count: int) -> str:
@@ -96,8 +147,8 @@ def _cells(count: int) -> str:
 
 
 def _with_more(plan: Plan, more: list[More]) -> Plan:
-    """`plan` with further entries of `grid.more`."""
-    grid = plan.config.grid.model_copy(update={"more": [*plan.config.grid.more, *more]})
+    """`plan` with these entries of `grid.more` in place of its own."""
+    grid = plan.config.grid.model_copy(update={"more": more})
     config: SweepConfig = plan.config.model_copy(update={"grid": grid})
     return make_plan(config, plan.corpus)
 
@@ -122,13 +173,17 @@ def _shown(plan: Plan, folder: Path) -> tuple[tuple[Minimum, ...], dict[str, flo
 def _read(path: Path) -> list[Round]:
     try:
         data = json.loads(path.read_text())
-        if data["schema_version"] != SCHEMA_VERSION:
+        if isinstance(data, dict) and data.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
             raise InputError(f"{path}: schema_version {data['schema_version']!r}, this version reads {SCHEMA_VERSION}")
-        return [Round.model_validate(each) for each in data["rounds"]]
+        return _File.model_validate(data).rounds
     except FileNotFoundError:
         return []
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+    except ValidationError as error:
+        problem = first_problem(error, _File)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
         if isinstance(error, InputError):
             raise
         problem = str(error).splitlines()[0]
-        raise InputError(f"{path}: holds no rounds of refinement ({problem}); delete it to go on without") from None
+    raise InputError(f"{path}: holds no rounds of refinement ({problem}); delete it to go on without")

@@ -9,19 +9,20 @@ LOOK_SECONDS = 1.0  # between looks of one process
 
 
 class StopFile:
-    """A sweep's `stop`, looked for at most once a second, however often it is asked about."""
+    """A sweep's `stop`, as far as it was written after this object was made: one left behind stops nobody."""
 
     def __init__(self, sweep: Path) -> None:
         self.path = sweep / "stop"
+        self._before = self._stamp()
         self._next = float("-inf")
         self._seen = False
 
     def asked(self) -> bool:
-        """Whether the sweep was cancelled since this process began; cheap enough for each training step."""
+        """Whether the sweep was cancelled; cheap enough for each training step, as it looks once a second at most."""
         now = time.monotonic()
         if not self._seen and now >= self._next:
             self._next = now + LOOK_SECONDS
-            self._seen = self.path.exists()
+            self._seen = self._stamp() not in (None, self._before)
         return self._seen
 
     def check(self) -> None:
@@ -34,9 +35,12 @@ class StopFile:
         return KeyboardInterrupt("cancelled") if self._seen else KeyboardInterrupt()
 
     def write(self) -> None:
-        """Ask everyone at work on the sweep to end."""
-        self.path.touch()
+        """Ask everyone who is at work on the sweep by now to end."""
+        self.path.write_text(f"{time.time_ns()}\n")
 
-    def remove(self) -> None:
-        """Ask no more; one left behind by an earlier `cancel` stops nobody."""
-        self.path.unlink(missing_ok=True)
+    def _stamp(self) -> str | None:
+        # What it says, not when it was written: a file system's times may be as coarse as a second.
+        try:
+            return self.path.read_text()
+        except OSError:
+            return None
