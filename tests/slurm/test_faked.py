@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from isoflop.fitting.errors import InputError
+from isoflop.training.claims import ClaimInfo
 from isoflop.training.config import parse_config
 from isoflop.training.config.slurm import Slurm
 from isoflop.training.corpus import prepare_corpus
@@ -124,6 +127,28 @@ def test_tasks_lost_in_one_look_count_once(begin: Any) -> None:
         assert watch.fruitless == lost
     assert "Slurm task 7_" in str(watch.outcome.halted)
     assert len(heard.notes) >= 6, "each is told"
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_cell_that_takes_its_tasks_down_has_failed_once_its_last_owner_elsewhere_is_dead(begin: Any) -> None:
+    plan, sweep = begin()
+    cell, heard = plan.cells[0], Heard()
+    watch = SlurmLauncher(plan, sweep, [(cell,)], heard)
+    watch.submit(watch.uncovered())
+    for tried in range(3):
+        (job,) = watch.open
+        owner = ClaimInfo(host="node7", machine="another boot", pid=tried, job=job, beat=tried, every=0.05)
+        (sweep.run_folder(cell.run_id) / "claim.0").write_text(json.dumps(asdict(owner)))
+        watch.look_at_tasks()
+        watch.look_at_tasks()
+    assert not watch.open, "it is not tried a fourth time"
+    assert not watch.outcome.failed, "for all that is known its owner may yet finish it"
+    while not watch.outcome.failed:
+        time.sleep(0.05)
+        watch.look_at_tasks()
+    assert not watch.open
+    assert heard.ended_cells == {cell.run_id: 1}
+    assert "Slurm task 7" in watch.outcome.failed[cell.run_id]
 
 
 def test_a_refusal_in_the_midst_is_tried_again(begin: Any, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

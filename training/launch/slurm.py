@@ -73,6 +73,7 @@ class SlurmLauncher:
         self.attempts: Counter[str] = Counter()  # by order
         self.fruitless = 0  # looks since a cell ended at which tasks were gone without a cell to blame
         self.refused_since: float | None = None  # when Slurm or the disk first refused what was submitted again
+        self.doomed: dict[str, str] = {}  # cells given up and why, while their dead task's claim still holds
         self.answered = time.monotonic()
         self.noted: set[str] = set()
 
@@ -116,6 +117,7 @@ class SlurmLauncher:
         """The orders left with cells that no task has that Slurm has."""
         self.look_at_cells()  # they end while Slurm is asked
         covered = {run_id for submission, index in self.open.values() for run_id in submission.cells_of(index)}
+        covered |= self.doomed.keys()
         return [order for order in self.left() if not covered.issuperset(cell.run_id for cell in order)]
 
     def submit(self, orders: Sequence[Order]) -> None:
@@ -170,6 +172,7 @@ class SlurmLauncher:
     def look_at_tasks(self) -> None:
         """Ask Slurm which tasks it still has, and submit again what those that are gone have left."""
         now = time.monotonic()
+        self.give_up()
         listed = slurm_queue.tasks_in_queue({submission.name for submission, _ in self.open.values()})
         if listed is None:
             if now - self.answered > SILENT_SECONDS:
@@ -268,12 +271,20 @@ class SlurmLauncher:
             self.orders += [(each,) for each in order]
             self.listener.trouble(cell, f"{reason}; the cells of its stack are tried alone")
             return
-        try:
-            record = record_failure(self.sweep, cell, self.plan.config, reason)
-            if record is not None:  # else another process is at it
-                self.end(cell, record)
-        except OSError as error:
-            self.outcome.halted = f"{cell.run_id}: {error}"
+        self.doomed[cell.run_id] = reason
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Record why doomed cells failed: a claim of another machine's dead process holds for a few looks more."""
+        for run_id, reason in list(self.doomed.items()):
+            try:
+                record = record_failure(self.sweep, self.cells[run_id], self.plan.config, reason)
+            except OSError as error:
+                self.note_once(f"{run_id}: {error}; trying again")
+                continue
+            if record is not None:
+                del self.doomed[run_id]
+                self.look_at_cell(self.cells[run_id])
 
     def note_once(self, words: str) -> None:
         """Tell, unless it was told before."""
