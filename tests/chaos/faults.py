@@ -135,7 +135,12 @@ def tear_checkpoint(scene: Scene) -> str | None:
         return None
     kill_all(scene)
     states = _states(scene)
-    return _truncate(scene, scene.random.choice(states)) if states else None
+    if not states:
+        return None
+    path = scene.random.choice(states)
+    if path.parents[1].name == "trunks":
+        scene.torn_trunks.add(path.parent.name)
+    return _truncate(scene, path)
 
 
 def jump_clock(scene: Scene) -> str | None:

@@ -56,6 +56,7 @@ class Scene:
         self.random, self.executor, self.needs = random_, executor, needs
         self.launches: list[Launch] = []
         self.torn: Counter[str] = Counter()  # records lost by our doing, by run id
+        self.torn_trunks: set[str] = set()  # whose state was lost by our doing
         self.disk = folder / "disk"
         self.disk.mkdir(parents=True)
         self.out = self.disk / "out"
