@@ -1,6 +1,6 @@
 """Faults at random moments over real sweeps, and what became of every cell.
 
-    python -m tests.chaos.run --faults 100 --seed 0 --out /tmp/chaos
+    python -m tests.chaos.run --faults 100 --seed 0 --out runs/chaos
 
 The seed fixes which faults strike in which order and how long each is waited for; where in a cell one lands is up to
 the machine. Exit 1 where anything is wrong. Local sweeps need root for the full disk, which is left out otherwise.
