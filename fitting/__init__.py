@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis import Analysis, Options, analyse
-    from .compare import compare_with_published
+    from .comparison.published_rows import compare_with_published
     from .curves import CurveTable, curves_of
     from .errors import FitError, InputError
     from .estimators.data_constrained import fit_data_constrained
@@ -41,7 +41,7 @@ _HOMES = {
     "PowerLaw": "laws",
     "RunTable": "runs",
     "analyse": "analysis",
-    "compare_with_published": "compare",
+    "compare_with_published": "comparison.published_rows",
     "exponent_profile": "estimators.parametric.profile",
     "curves_of": "curves",
     "fit_custom": "estimators.forms",

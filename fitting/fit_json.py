@@ -5,16 +5,23 @@ from __future__ import annotations
 from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .holdout import Holdout
 from .jsonio import to_strict
 from .law_results import DataConstrainedFit, KaplanFit, OvertrainingFit, SaturatingFit
 from .results import EnvelopeFit, ExponentProfile, IsoflopFit, ParametricFit
+from .runs import RunTable
 
 if TYPE_CHECKING:
     from .analysis import Analysis
 
 SCHEMA_VERSION = 1
-_ARRAYS = ("resamples",)  # too long for a report, and made again from the seed
+_LAW_COLUMNS = ("E", "A", "B", "alpha", "beta")
+_LINE_COLUMNS = ("log_params_coefficient", "params_exponent", "log_tokens_coefficient", "tokens_exponent")
+_DIGITS = 8  # of resamples: forecasts far beyond the runs multiply what is cut off
+_ARRAYS = ("resamples",)  # written by columns
 _LAWS = ("params_law", "tokens_law", "law")  # written by their parts
 
 
@@ -38,6 +45,7 @@ def report_of(analysis: Analysis) -> dict[str, Any]:
             "schema_version": SCHEMA_VERSION,
             "source": list(analysis.sources),
             "n_runs": len(analysis.table.fitted),
+            "ranges": _ranges(analysis.table),
             "excluded": analysis.table.excluded,
             "kept_flagged": analysis.table.kept,
             "conventions": {
@@ -74,9 +82,25 @@ def _plain(value: Any) -> Any:
 
 
 def _parametric(fit: ParametricFit) -> dict[str, Any]:
-    parts = {name: getattr(fit.law, name) for name in ("E", "A", "B", "alpha", "beta")}
-    flat = _flat(fit, "parameters")
+    parts = {name: getattr(fit.law, name) for name in _LAW_COLUMNS}
+    flat = _flat(fit, "parameters") | {"resamples": _columns(fit.resamples, _LAW_COLUMNS)}
     return flat | parts | {"intervals": {name: asdict(each) for name, each in fit.parameters.items()}}
+
+
+def _columns(resamples: NDArray[np.float64] | None, names: tuple[str, ...]) -> dict[str, list[float]] | None:
+    """What a forecast takes its intervals from: a list a column, one entry a successful resample."""
+    if resamples is None:
+        return None
+    return {
+        name: [float(f"{value:.{_DIGITS}g}") for value in column]
+        for name, column in zip(names, resamples.T, strict=True)
+    }
+
+
+def _ranges(table: RunTable) -> dict[str, list[float]]:
+    """What the fitted runs span, in the conventions of the fits: least and most."""
+    columns = {name: table.fitted[name].to_numpy(dtype=float) for name in ("n_params", "tokens", "flops")}
+    return {name: [float(values.min()), float(values.max())] for name, values in columns.items()}
 
 
 def _profile(profile: ExponentProfile | None) -> dict[str, Any] | None:
@@ -94,6 +118,7 @@ def _profile(profile: ExponentProfile | None) -> dict[str, Any] | None:
 
 def _power_laws(fit: IsoflopFit | EnvelopeFit) -> dict[str, Any]:
     return _flat(fit, "notes") | {
+        "resamples": _columns(fit.resamples, _LINE_COLUMNS),
         "params_coefficient": fit.params_law.coefficient,
         "tokens_coefficient": fit.tokens_law.coefficient,
     }

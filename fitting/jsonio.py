@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import secrets
 from collections.abc import Mapping, Set
 from dataclasses import fields, is_dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_NUMBERS = re.compile(r"\[\n\s*(?:-?[0-9][0-9.eE+-]*|null)(?:,\n\s*(?:-?[0-9][0-9.eE+-]*|null))*\n\s*\]")
 
 
 def to_strict(obj: Any) -> Any:
@@ -47,6 +50,13 @@ def to_strict(obj: Any) -> Any:
     raise TypeError(f"{type(obj).__name__} has no JSON form: {obj!r}")
 
 
+def json_text(obj: Any) -> str:
+    """`obj` as strict JSON, a key a line and a list of numbers a line; raises TypeError as `to_strict` does."""
+    text = json.dumps(to_strict(obj), indent=1, allow_nan=False)
+    # Within a string a line's end is escaped, so what spans lines is no part of one.
+    return _NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
+
+
 def write_json_atomic(path: Path, obj: Any) -> None:
     """Write `obj` to `path` as strict JSON so that a reader sees the old file or the whole new one.
 
@@ -54,7 +64,7 @@ def write_json_atomic(path: Path, obj: Any) -> None:
     failure the temporary file is removed. Raises TypeError as `to_strict` does, and the OSError of the disk.
     """
     path = Path(path)
-    text = json.dumps(to_strict(obj), indent=1, allow_nan=False) + "\n"
+    text = json_text(obj)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "x", encoding="utf-8") as file:

@@ -15,6 +15,11 @@ class PowerLaw:
     coefficient: float
     exponent: float
 
+    @classmethod
+    def from_log(cls, log_coefficient: float, exponent: float) -> PowerLaw:
+        """From ln coefficient, as lines are fitted."""
+        return cls(float(np.exp(log_coefficient)), exponent)
+
     def __call__(self, flops: ArrayLike) -> NDArray[np.float64]:
         """y at each of `flops`, in the unit of the coefficient."""
         return np.exp(np.log(self.coefficient) + self.exponent * np.log(np.asarray(flops, dtype=float)))

@@ -42,12 +42,16 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Resampling:
-    """How the intervals of one fit were made: so many resamples asked for, so many failed, by this method."""
+    """How the intervals of one fit were made: so many resamples asked for, so many failed, by this method.
+
+    `freedom` is of bias-corrected intervals (`uncertainty.bias_corrected_estimate`); None where they are percentiles.
+    """
 
     method: str
     n_resamples: int
     n_failed: int
     seed: int
+    freedom: int | None = None
 
 
 @dataclass(frozen=True)

@@ -11,36 +11,17 @@ from typing import Annotated, Any
 import typer
 
 from isoflop.fitting.analysis import Options, analyse
-from isoflop.fitting.compare import compare_with_published
+from isoflop.fitting.comparison.published_rows import compare_with_published
+from isoflop.fitting.comparison.rungs import rungs_of
 from isoflop.fitting.errors import InputError
+from isoflop.fitting.prediction.sources import read_report
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.reporting.rungs import rungs_figure, rungs_table
 from isoflop.fitting.reporting.tables import comparison_table
-from isoflop.fitting.rungs import rungs_of
 from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.fit import check_writable
 from isoflop.scripts.output import show
 from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Where, columns_of
-
-
-def read_report(source: str) -> dict[str, Any] | None:
-    """The content of a fit.json: the file, or that of a fitted sweep; None for runs. Raises InputError."""
-    path = Path(source)
-    if path.is_dir() and (path / "fit.json").is_file():
-        path = path / "fit.json"
-    if path.suffix == ".json" and path.is_file():
-        try:
-            report = json.loads(path.read_text())
-        except ValueError:
-            raise InputError(f"{path}: is not JSON") from None
-        if isinstance(report, dict) and "fits" in report:
-            fits = report["fits"]
-            if not isinstance(fits, dict) or not all(isinstance(fit, dict) for fit in fits.values()):
-                raise InputError(f"{path}: is no fit.json: its fits are no objects; write it with `fit --out`")
-            return report
-        if isinstance(report, dict) and "groups" in report:
-            raise InputError(f"{path}: holds groups; fit the one to compare by itself, with --where")
-    return None
 
 
 def report_of(source: str, chosen: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from isoflop.fitting.curves import CurveTable
 from isoflop.fitting.errors import FitError, InputError
 from isoflop.fitting.estimators.parametric.objectives import OBJECTIVES
 from isoflop.fitting.interpolation import runs_at
-from isoflop.fitting.jsonio import to_strict, write_json_atomic
+from isoflop.fitting.jsonio import json_text, to_strict, write_json_atomic
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.readers.curves import load_curves
 from isoflop.fitting.readers.sweep import PLAN_NAME
@@ -246,7 +245,7 @@ def main(
 
 def _tell(whole: dict[str, Any], parts: list[dict[str, Any]], json_file: str | None, group_by: str) -> None:
     if json_file == "-":
-        sys.stdout.write(json.dumps(whole, indent=1) + "\n")
+        sys.stdout.write(json_text(whole))
         return
     if json_file is not None:
         write_json_atomic(Path(json_file), whole)

@@ -64,7 +64,7 @@ def fit_sweep(plan: Plan, sweep: SweepFolder, *, new: bool) -> None:
     """Fit what is there, write fit.json and the figures, mirror them where anything is `new`, print the tables."""
     # Imported here: workers start a second or two earlier without.
     from isoflop.fitting.analysis import Options, analyse
-    from isoflop.fitting.compare import compare_with_published
+    from isoflop.fitting.comparison.published_rows import compare_with_published
     from isoflop.fitting.readers import load_runs
     from isoflop.fitting.reporting.tables import comparison_table
     from isoflop.scripts.fit import save, show_report

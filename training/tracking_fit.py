@@ -61,7 +61,7 @@ def _table(entries: Sequence[Mapping[str, Any]]) -> Any:
 def _exponents(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row an estimator and pair of conventions, as `isoflop compare` shows them."""
     # Imported here: it brings pandas, which a worker does without.
-    from ..fitting.compare import our_rows
+    from ..fitting.comparison.published_rows import our_rows
 
     return [
         {"estimator": row.label, "n_params": row.n_params, "flops": row.flops}

@@ -33,7 +33,7 @@ _N_PARAMS_CONVENTIONS = {
     "n_params_non_embedding": "non_embedding",
     "n_params_blocks_and_head": "blocks_and_head",
 }
-_REFERENCES = (("chinchilla_approach_2", ORANGE, "total N"), ("kaplan_c_min", RED, "N without embeddings"))
+_REFERENCES = (("hoffmann_approach2", ORANGE, "total N"), ("kaplan", RED, "N without embeddings"))
 
 
 def allocation_figure(

@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from rich.table import Table
 from rich.text import Text
 
-from ..compare import Exponent
-from ..rungs import Rung
+from ..comparison.published_rows import Exponent
+from ..comparison.rungs import Rung
 from .style import BLACK, ORANGE, Color, exponent_number, figure_style
 from .tables import convention_words, exponent_text, plain_table
 

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ..compare import Comparison, ComparisonRow, Exponent, our_rows
+from ..comparison.published_rows import Comparison, ComparisonRow, Exponent, our_rows
 from .style import count_text, exponent_number, flops_text, interval_text, unit_text
 
 _N_PARAMS_WORDS = {

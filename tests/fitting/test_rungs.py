@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from isoflop.fitting import InputError
+from isoflop.fitting.comparison.rungs import rungs_of
 from isoflop.fitting.reporting.rungs import rungs_figure, rungs_table
-from isoflop.fitting.rungs import rungs_of
 
 
 def report(a: float | None, n_params: str = "n_params", flops: str = "6nd") -> dict[str, Any]:

@@ -63,7 +63,7 @@ def fit_parametric(
         draws = _draws(fit, units, budgets, resamples, seed)
         where = "over all runs" if budgets is None else "within budgets"
         resampling = Resampling(
-            f"whole runs, seeds of a cell together, {where}", resamples, resamples - len(draws), seed
+            f"whole runs, seeds of a cell together, {where}", resamples, resamples - len(draws), seed, freedom
         )
     estimates, errors = _estimates(fit, draws, resamples, level, freedom)
     return ParametricFit(

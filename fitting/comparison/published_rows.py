@@ -6,25 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .errors import InputError
-from .published import PublishedEstimate, published_estimates
+from ..errors import InputError
+from ..prediction.sources import FLOPS_OF_LAW, N_PARAMS_OF_COLUMN, chosen_flops
+from ..published import PublishedEstimate, published_estimates
 
-# Columns of a table of runs -> the convention of N that they hold.
-_N_PARAMS_OF_COLUMN = {
-    "n_params": "total",
-    "n_params_non_embedding": "non_embedding",
-    "n_params_blocks_and_head": "blocks_and_head",
-}
 _N_PARAMS_ORDER = ("total", "non_embedding", "blocks_and_head", "flops_per_token", "active")
 # What a newcomer should hold a sweep against first; `every=True` shows the rest.
 _SELECTION = (
-    "chinchilla_approach_1",
-    "chinchilla_approach_2",
-    "chinchilla_approach_3",
+    "hoffmann_approach1",
+    "hoffmann_approach2",
+    "hoffmann_approach3_rounded",
     "besiroglu",
     "llama3",
     "pearce_song_total",
-    "kaplan_c_min",
+    "kaplan",
     "porian_kaplan_setting",
     "pearce_song_non_embedding",
     "porian_tuned",
@@ -36,8 +31,6 @@ _SELECTION = (
 )
 # Kaplan's count of C moves the exponent of non-embedding N: show ours under it too.
 _SHOWN_FLOPS = {"non_embedding": {"6nd_non_embedding"}}
-# 6 N D with N as the section counts it, which is what a parametric law's exponents speak.
-_FLOPS_OF_LAW = {"total": "6nd", "non_embedding": "6nd_non_embedding", "blocks_and_head": "porian"}
 _METHODS = {"isoflop": "isoFLOP", "parametric": "parametric", "envelope": "envelope", "kaplan": "Kaplan's law"}
 _OF_A_LAW = ("parametric", "kaplan")  # their exponents hold at C = 6 N D with their own N
 # a + b is 1 where C is 6 N D; a larger gap says that the count of C, or a line, is not what it seems.
@@ -127,7 +120,7 @@ def compare_with_published(report: Mapping[str, Any], every: bool = False) -> Co
     if not any(row.params_exponent for row in ours):
         raise InputError("this fit holds no exponent; see its warnings")
     sections = tuple(
-        _section(n_params, [row for row in ours if row.n_params == n_params], _chosen_flops(report), every)
+        _section(n_params, [row for row in ours if row.n_params == n_params], chosen_flops(report), every)
         for n_params in _ordered({row.n_params for row in ours})
     )
     return Comparison(sections, tuple(_remarks(sections)))
@@ -143,11 +136,11 @@ def our_rows(report: Mapping[str, Any]) -> tuple[ComparisonRow, ...]:
         raise InputError("this fit holds several groups: take one entry of its `groups` at a time")
     rows: dict[tuple[str, str, str], ComparisonRow] = {}
     for entry in _entries(report):
-        n_params = _N_PARAMS_OF_COLUMN.get(str(entry["n_params"]), str(entry["n_params"]))
+        n_params = N_PARAMS_OF_COLUMN.get(str(entry["n_params"]), str(entry["n_params"]))
         for method in _METHODS:
             fit = entry.get(method) or ({"reason": entry["reason"]} if "reason" in entry else None)
             if fit:
-                law_flops = _FLOPS_OF_LAW.get(n_params, "6nd of its N")
+                law_flops = FLOPS_OF_LAW.get(n_params, "6nd of its N")
                 flops = law_flops if method in _OF_A_LAW else str(entry["flops"])
                 if fit.get("common_flops") == "budget":
                     flops = "budget"
@@ -155,18 +148,11 @@ def our_rows(report: Mapping[str, Any]) -> tuple[ComparisonRow, ...]:
     return tuple(rows.values())
 
 
-def _chosen_flops(report: Mapping[str, Any]) -> str:
-    """The count of C that the fits speak, by its name where the table's own column equals a known one."""
-    conventions = report.get("conventions", {})
-    flops = conventions.get("flops") or "flops"
-    return str(conventions.get("flops_equals") or flops) if flops == "flops" else flops.removeprefix("flops_")
-
-
 def _entries(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The chosen pair of conventions, shaped like those of `by_convention`, then these."""
     own: dict[str, Any] = {
         "n_params": report.get("conventions", {}).get("n_params", "n_params"),
-        "flops": _chosen_flops(report),
+        "flops": chosen_flops(report),
         **report.get("fits", {}),
     }
     for warning in report.get("warnings", ()):

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .compare import ComparisonRow, Exponent, our_rows, published_exponents
-from .errors import InputError
-from .published import PublishedEstimate, published_estimate
+from ..errors import InputError
+from ..published import PublishedEstimate, published_estimate
+from .published_rows import ComparisonRow, Exponent, our_rows, published_exponents
 
 
 @dataclass(frozen=True)

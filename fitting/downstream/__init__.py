@@ -1,0 +1,1 @@
+"""Benchmark scores from losses, and from compute through losses."""

@@ -1,0 +1,1 @@
+"""What to train with so much compute: optima, inverse questions, costs."""

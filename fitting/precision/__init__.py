@@ -1,0 +1,1 @@
+"""How precise a planned sweep will be, before it is trained."""
