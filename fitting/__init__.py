@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .analysis import Analysis, Options, analyse
     from .comparison.published_rows import compare_with_published
     from .curves import CurveTable, curves_of
+    from .downstream.analysis import analyse_task
     from .errors import FitError, InputError
     from .estimators.data_constrained import fit_data_constrained
     from .estimators.envelope import fit_envelope
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from .estimators.overtraining import fit_error, fit_overtraining
     from .estimators.parametric import fit_parametric
     from .estimators.parametric.profile import exponent_profile
+    from .estimators.power import fit_power
     from .estimators.saturating import fit_saturating
     from .holdout import hold_out
     from .interpolation import runs_at
     from .laws import ChinchillaLaw, KaplanLaw, PowerLaw
+    from .precision import simulate
+    from .prediction import predictors_of
     from .published import published_estimate, published_estimates
     from .readers import load_runs
     from .readers.curves import load_curves
@@ -41,6 +45,7 @@ _HOMES = {
     "PowerLaw": "laws",
     "RunTable": "runs",
     "analyse": "analysis",
+    "analyse_task": "downstream.analysis",
     "compare_with_published": "comparison.published_rows",
     "exponent_profile": "estimators.parametric.profile",
     "curves_of": "curves",
@@ -52,13 +57,16 @@ _HOMES = {
     "fit_kaplan": "estimators.kaplan",
     "fit_overtraining": "estimators.overtraining",
     "fit_parametric": "estimators.parametric",
+    "fit_power": "estimators.power",
     "fit_saturating": "estimators.saturating",
     "hold_out": "holdout",
     "load_curves": "readers.curves",
     "load_runs": "readers",
+    "predictors_of": "prediction",
     "published_estimate": "published",
     "published_estimates": "published",
     "runs_at": "interpolation",
+    "simulate": "precision",
 }
 
 __all__ = [
@@ -73,6 +81,7 @@ __all__ = [
     "PowerLaw",
     "RunTable",
     "analyse",
+    "analyse_task",
     "compare_with_published",
     "curves_of",
     "exponent_profile",
@@ -84,13 +93,16 @@ __all__ = [
     "fit_kaplan",
     "fit_overtraining",
     "fit_parametric",
+    "fit_power",
     "fit_saturating",
     "hold_out",
     "load_curves",
     "load_runs",
+    "predictors_of",
     "published_estimate",
     "published_estimates",
     "runs_at",
+    "simulate",
 ]
 
 

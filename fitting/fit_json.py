@@ -53,6 +53,7 @@ def report_of(analysis: Analysis) -> dict[str, Any]:
                 "flops": analysis.options.flops,
                 "flops_equals": analysis.table.flops_convention,
                 "loss_unit": analysis.table.loss_unit,
+                "corpus": analysis.table.corpus,
             },
             "by_convention": list(analysis.by_convention),
             "fits": written,

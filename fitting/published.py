@@ -6,13 +6,14 @@ import csv
 import difflib
 import io
 import math
+import re
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 
 from .counting import FLOP_CONVENTIONS
 from .errors import InputError
-from .laws import ChinchillaLaw, PowerLaw
+from .laws import ChinchillaLaw, KaplanLaw, PowerLaw, SaturatingLaw
 
 N_PARAMS_CONVENTIONS = (
     "total",
@@ -27,6 +28,18 @@ FLOPS_CONVENTIONS = (
     "own",  # a counter of the study's own, described in the note
     "unverified",
 )
+# What was held fixed while training, the third part of a convention.
+TRAINING_CONVENTIONS = (
+    "matched",  # each run's schedule ends at its tokens; rate and batch set for each size or budget
+    "tuned",  # rate, batch and beta2 tuned for each size, at a constant rate
+    "untuned",  # one rate or batch for all sizes, or a warmup or schedule that is not set for each run
+    "fixed_batch",  # Kaplan's raw C: one batch for all runs
+    "critical_batch",  # Kaplan's C_min: the compute had every batch been far below the critical one
+    "early_stopped",  # D is the data at hand, and each run ends at its least test loss
+    "hot",  # points in the middle of schedules
+    "simulated",  # no runs: a published law, seen through another count
+    "unverified",
+)
 INTERVALS = ("", "80 %", "95 %", "1 SE", "range")
 VERIFIED = ("read_source", "recomputed", "secondary", "derived")
 
@@ -38,16 +51,18 @@ _TEXT_FIELDS = (
     "interval",
     "n_params",
     "flops",
+    "training",
     "corpus",
     "method",
     "source",
     "verified",
     "note",
 )
-_REQUIRED = ("name", "label", "study", "n_params", "flops", "source", "verified")
+_REQUIRED = ("name", "label", "study", "n_params", "flops", "training", "source", "verified")
 _CHOICES = {
     "n_params": N_PARAMS_CONVENTIONS,
     "flops": FLOPS_CONVENTIONS,
+    "training": TRAINING_CONVENTIONS,
     "interval": INTERVALS,
     "verified": VERIFIED,
 }
@@ -62,10 +77,11 @@ class PublishedEstimate:
     `params_exponent` is a in N* ~ C^a and `tokens_exponent` b in D* ~ C^b; their bounds are what `interval`
     says: "80 %" is the 10th to 90th percentile, "1 SE" the value plus and minus one standard error, "range" a
     spread over variants. The coefficients are those of N* = coefficient * C^a in parameters and of D* in
-    tokens, with C in FLOPs. E, A, B, alpha and beta are `ChinchillaLaw`'s. `n_params` and `flops` name how
-    the study counts N and C; `flops_min` and `flops_max` bound the compute it measured, in FLOPs. `verified`
-    says whether the numbers were read in the source, recomputed from its data, taken from a second source or
-    derived from others of the same source.
+    tokens, with C in FLOPs. E, A, B, alpha and beta are `ChinchillaLaw`'s, and `E_se` and so on their standard
+    errors; N_c, D_c, alpha_N and alpha_D are `KaplanLaw`'s, C_c (FLOPs) and alpha_C those of L(C) = (C_c/C)^alpha_C.
+    `n_params`, `flops` and `training` name how the study counts N and C and what it held fixed while training;
+    `flops_min` and `flops_max` bound the compute it measured, in FLOPs. `verified` says whether the numbers were read
+    in the source, recomputed from its data, taken from a second source or derived from others of the same source.
     """
 
     name: str
@@ -85,8 +101,20 @@ class PublishedEstimate:
     B: float | None
     alpha: float | None
     beta: float | None
+    E_se: float | None
+    A_se: float | None
+    B_se: float | None
+    alpha_se: float | None
+    beta_se: float | None
+    N_c: float | None
+    D_c: float | None
+    alpha_N: float | None
+    alpha_D: float | None
+    C_c: float | None
+    alpha_C: float | None
     n_params: str
     flops: str
+    training: str
     flops_min: float | None
     flops_max: float | None
     corpus: str
@@ -96,11 +124,25 @@ class PublishedEstimate:
     note: str
 
     @property
-    def law(self) -> ChinchillaLaw | None:
-        """L(N, D), where all five of its constants are published."""
-        if self.E is None or self.A is None or self.B is None or self.alpha is None or self.beta is None:
+    def law(self) -> ChinchillaLaw | KaplanLaw | None:
+        """L(N, D), where all of its constants are published."""
+        if not (self.E is None or self.A is None or self.B is None or self.alpha is None or self.beta is None):
+            return ChinchillaLaw(E=self.E, A=self.A, B=self.B, alpha=self.alpha, beta=self.beta)
+        if not (self.N_c is None or self.D_c is None or self.alpha_N is None or self.alpha_D is None):
+            return KaplanLaw(N_c=self.N_c, D_c=self.D_c, alpha_N=self.alpha_N, alpha_D=self.alpha_D)
+        return None
+
+    @property
+    def frontier(self) -> SaturatingLaw | None:
+        """L(C) at the study's optimum, where it is published as a law of its own."""
+        if self.C_c is None or self.alpha_C is None:
             return None
-        return ChinchillaLaw(E=self.E, A=self.A, B=self.B, alpha=self.alpha, beta=self.beta)
+        return SaturatingLaw(E=0.0, C0=self.C_c, gamma=self.alpha_C)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the numbers are second-hand, or part of the convention they speak is not known."""
+        return self.verified == "secondary" or "unverified" in (self.n_params, self.flops, self.training)
 
     @property
     def params_law(self) -> PowerLaw | None:
@@ -143,11 +185,15 @@ def published_estimate(name: str) -> PublishedEstimate:
 
 
 def _nearest_names(wanted: str, count: int = 3) -> list[str]:
-    """Names that contain `wanted`, or whose study does, before names that are merely spelt like it."""
+    """Names that contain `wanted`, or whose label or study does; then those spelt like it, by word or whole."""
     estimates = published_estimates()
-    holding = [e.name for e in estimates if wanted and wanted in f"{e.name} {e.study.lower()}"]
-    alike = difflib.get_close_matches(wanted, [e.name for e in estimates], n=count, cutoff=0.5)
-    return list(dict.fromkeys([*holding, *alike]))[:count]
+    texts = {e.name: f"{e.name} {e.label} {e.study}".lower() for e in estimates}
+    holding = [name for name, text in texts.items() if wanted and wanted in text]
+    words = {word for text in texts.values() for word in re.findall(r"[a-z]{4,}", text)}
+    word = difflib.get_close_matches(wanted, words, n=1, cutoff=0.8)
+    by_word = [name for name, text in texts.items() if word and word[0] in text]
+    alike = difflib.get_close_matches(wanted, texts, n=count, cutoff=0.5)
+    return list(dict.fromkeys([*holding, *by_word, *alike]))[:count]
 
 
 def parse_published(text: str) -> tuple[PublishedEstimate, ...]:

@@ -132,8 +132,20 @@ class RunTable:
     @property
     def loss_unit(self) -> str | None:
         """What the fitted losses are in, where the column `loss_unit` says one thing of all of them."""
-        units = pd.Series(self.fitted["loss_unit"]).dropna().unique() if "loss_unit" in self.frame else ()
-        return str(units[0]) if len(units) == 1 else None
+        return self._one_of("loss_unit")
+
+    @property
+    def corpus(self) -> str | None:
+        """What the fitted runs were trained and validated on, where the column `corpus` says one thing of all of them.
+
+        In sweeps of ours it is a fingerprint that covers the tokenizer and the split.
+        """
+        return self._one_of("corpus")
+
+    def _one_of(self, column: str) -> str | None:
+        """The one value of a column in the fitted rows; None where it has several, or there is no such column."""
+        values = pd.Series(self.fitted[column]).dropna().unique() if column in self.frame else ()
+        return str(values[0]) if len(values) == 1 else None
 
     def with_conventions(self, n_params: str = "n_params", flops: str = "flops") -> RunTable:
         """The same runs counted differently: `n_params` and `flops` are then those of the columns named.

@@ -20,6 +20,7 @@ class What(StrEnum):
 
     FIT = "fit"
     COVERAGE = "coverage"
+    PRECISION = "precision"
     READ = "read"
     SWEEP = "sweep"
     TRAIN = "train"
@@ -31,6 +32,7 @@ def main(
         What,
         typer.Argument(
             help="fit: the parametric fit beside other solvers; coverage: how often intervals contain the truth; "
+            "precision: whether the standard errors that plan expects come true; "
             "read: many runs with long curves beside a notebook's loop; sweep: a whole sweep beside the same cells by "
             "Hugging Face's Trainer; train: single cells beside Trainer and a plain PyTorch loop, small ones packed; "
             "launch: the launcher, status and planning over cells that train nothing."
@@ -50,8 +52,10 @@ def main(
         bool,
         typer.Option("--all-starts", help="fit: run the peers' start grids in full (minutes), not a part, scaled."),
     ] = False,
-    sweeps: Annotated[int, typer.Option(min=20, help="coverage: simulated sweeps a row.")] = 500,
-    processes: Annotated[int, typer.Option(min=1, help="coverage: processes at once.")] = 2,
+    sweeps: Annotated[
+        int | None, typer.Option(min=20, help="coverage, precision: simulated sweeps a row (500, and 200).")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="coverage, precision: processes at once.")] = 2,
     runs: Annotated[int, typer.Option(min=20, help="read: so many runs.")] = 10_000,
     points: Annotated[int, typer.Option(min=2, help="read: rows a curve.")] = 1000,
     overrides: Overrides = None,
@@ -75,7 +79,11 @@ def main(
     elif what is What.COVERAGE:
         from isoflop.scripts.bench_coverage import bench_coverage
 
-        figures = {"rows": bench_coverage(sweeps, processes)}
+        figures = {"rows": bench_coverage(sweeps or 500, processes)}
+    elif what is What.PRECISION:
+        from isoflop.scripts.bench_precision import bench_precision
+
+        figures = {"rows": bench_precision(sweeps or 200, processes)}
     elif what is What.READ:
         from isoflop.scripts.bench_read import bench_read
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from rich.table import Table
 
 from isoflop.scripts.output import show
-from isoflop.scripts.plan import plan_table
+from isoflop.scripts.plan_table import plan_table
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
 from isoflop.training.launch.local import run_local

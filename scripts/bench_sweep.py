@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from isoflop.scripts.output import show
-from isoflop.scripts.plan import plan_of
+from isoflop.scripts.plan_table import plan_of
 from isoflop.training.plan import Plan, RunPlan
 
 

@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
-from isoflop.scripts.plan import plan_of
+from isoflop.scripts.plan_table import plan_of
 from isoflop.training.config import SweepConfig
 from isoflop.training.corpus import MAIN, BatchOrder, Corpus, evaluation_sequences, gather, open_corpus
 from isoflop.training.models.build import build_model

@@ -25,6 +25,8 @@ COMMANDS = {
     "export": "write a finished run as a folder that transformers loads",
     "fit": "fit scaling laws to a sweep, or to runs you already have",
     "compare": "hold a fit beside published estimates, convention by convention",
+    "forecast": "say what to train with so much compute, by published and fitted laws",
+    "downstream": "fit benchmark scores to losses and to compute, and predict a model's",
     "sync_wandb": "upload a sweep to W&B that was mirrored offline",
     "bench": "measure the ratios the README quotes",
 }

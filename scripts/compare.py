@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +10,23 @@ from typing import Annotated, Any
 import typer
 
 from isoflop.fitting.analysis import Options, analyse
+from isoflop.fitting.comparison.predictions import Prediction, predictions, tenfold, to_json
 from isoflop.fitting.comparison.published_rows import compare_with_published
-from isoflop.fitting.comparison.rungs import rungs_of
 from isoflop.fitting.errors import InputError
+from isoflop.fitting.jsonio import json_text, write_json_atomic
 from isoflop.fitting.prediction.sources import read_report
 from isoflop.fitting.readers import load_runs
-from isoflop.fitting.reporting.rungs import rungs_figure, rungs_table
-from isoflop.fitting.reporting.tables import comparison_table
+from isoflop.fitting.reporting.comparison import (
+    comparison_markdown,
+    comparison_table,
+    predictions_table,
+    tenfold_table,
+)
+from isoflop.fitting.reporting.forest import forest_figure
+from isoflop.fitting.reporting.style import flops_text
+from isoflop.scripts.amounts import amounts
 from isoflop.scripts.cli import Debug, run
+from isoflop.scripts.compare_sweeps import compare_sweeps, split_by
 from isoflop.scripts.fit import check_writable
 from isoflop.scripts.output import show
 from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Where, columns_of
@@ -33,39 +41,60 @@ def report_of(source: str, chosen: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-def names_of(sources: Sequence[str]) -> list[str]:
-    """A short name for each: a sweep's folder, a table's file; all as they were given where two would be alike."""
-    names = [_short(Path(source)) if Path(source).exists() else source for source in sources]
-    return names if len(set(names)) == len(names) else list(sources)
-
-
-def _short(path: Path) -> str:
-    folder = path if path.is_dir() else path.parent if path.name == "fit.json" else None
-    return path.stem if folder is None else folder.resolve().name
-
-
 def _check_figure(figure: Path) -> None:
     if figure.suffix not in (".png", ".pdf", ".svg") or not figure.parent.is_dir():
         raise InputError(f"--figure {figure}: must end in .png, .pdf or .svg, in a folder that exists")
 
 
-def _compare_sweeps(
-    reports: list[tuple[str, dict[str, Any]]], beside: str | None, figure: Path | None, json_file: str | None
+def _check_markdown(markdown: str | None, json_file: str | None) -> None:
+    if markdown == "-" and json_file == "-":
+        raise InputError("--markdown - and --json -: only one can go to standard output; give the other a file")
+    if markdown not in (None, "-") and (Path(markdown).is_dir() or not Path(markdown).parent.is_dir()):
+        raise InputError(f"--markdown {markdown}: no file in a folder that exists; give another, or -")
+
+
+def _compare_with_published(
+    source: str,
+    report: dict[str, Any],
+    *,
+    every: bool,
+    training: str | None,
+    flops: list[float],
+    figure: Path | None,
+    json_file: str | None,
+    markdown: str | None,
 ) -> None:
-    names = names_of([source for source, _ in reports])
-    named = [(name, report) for name, (_, report) in zip(names, reports, strict=True)]
-    rungs = rungs_of(named, [name.strip() for name in beside.split(",")] if beside else [])
+    comparison = compare_with_published(report, every=every, training=training)
+    predicted = predictions(report, source, flops, every) if flops else ()
+    factors = tenfold(report, every)
     if figure is not None:
-        rungs_figure(rungs).savefig(figure, dpi=160)
-    text = json.dumps([rung.to_json() for rung in rungs], indent=1) + "\n"
-    if json_file == "-":
-        sys.stdout.write(text)
+        forest_figure(comparison).savefig(figure, dpi=160)
+    found = comparison.to_json() | {"predictions": to_json(predicted), "tenfold": to_json(factors)}
+    if json_file not in (None, "-"):
+        write_json_atomic(Path(json_file), found)
+    text = comparison_markdown(comparison, predicted, factors)
+    if markdown not in (None, "-"):
+        Path(markdown).write_text(text)
+    if "-" in (json_file, markdown):
+        sys.stdout.write(json_text(found) if json_file == "-" else text)
         return
-    if json_file is not None:
-        Path(json_file).write_text(text)
-    show(rungs_table(rungs))
-    for name, report in named:
-        show(*(f"{name}: warning [{warning['code']}]: {warning['text']}" for warning in report["warnings"]))
+    show(*_beyond(predicted), comparison_table(comparison), *([predictions_table(predicted)] if predicted else []))
+    show(tenfold_table(factors))
+    show(f"{report['n_runs']} runs fitted, {len(report['excluded'])} excluded; `fit` lists them and its notes")
+    show(*(f"warning [{warning['code']}]: {warning['text']}" for warning in report["warnings"]))
+
+
+def _beyond(predicted: Sequence[Prediction]) -> list[str]:
+    """The first line, where a budget lies beyond the runs or nobody knows whether it does."""
+    ours = {row.at_flops: row.beyond for row in predicted if row.ours}
+    far = [f"{flops_text(flops)} by {found:+.1f} decades" for flops, found in ours.items() if found]
+    unknown = [flops_text(flops) for flops, found in ours.items() if found is None]
+    said = [f"extrapolated beyond the compute these runs measured: {', '.join(far)}"] if far else []
+    if unknown:
+        said.append(
+            f"this fit does not say what compute it measured: {', '.join(unknown)} may lie far beyond; fit again"
+        )
+    return said
 
 
 def main(
@@ -81,17 +110,35 @@ def main(
     loss: Loss = None,
     where: Where = None,
     keep_flagged: KeepFlagged = False,
-    every: Annotated[
-        bool, typer.Option("--all", help="Every published row of a convention, not the best known.")
-    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every published estimate, not the best known.")] = False,
+    training: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of one source: what its training held fixed (matched, tuned, untuned, fixed_batch, critical_batch, "
+            "early_stopped, hot).  [default: matched, and that this is assumed is said]",
+        ),
+    ] = None,
+    flops: Annotated[
+        str | None,
+        typer.Option(metavar="C,...", help="Predict N*, D* and the loss at these FLOPs, ours and published laws'."),
+    ] = None,
     beside: Annotated[
         str | None,
         typer.Option(metavar="NAME,...", help="Of several sources: the published estimate to show beside each."),
     ] = None,
+    counting: Annotated[
+        str | None,
+        typer.Option(metavar="N:C,...", help="Of several: how each counts, where tables do not say, as total:6nd."),
+    ] = None,
+    group_by: Annotated[
+        str | None, typer.Option(metavar="COL", help="Of one source: a sweep for each value of a column.")
+    ] = None,
     figure: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Of several sources: draw their exponents there (.png, .pdf).")
+        Path | None, typer.Option(metavar="FILE", help="Draw the exponents there (.png, .pdf, .svg).")
     ] = None,
     json_file: Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the rows there.")] = None,
+    markdown: Annotated[str | None, typer.Option(metavar="FILE|-", help="Write the tables there as Markdown.")] = None,
     debug: Debug = False,
 ) -> None:
     """Set our exponents beside the published ones that count parameters alike, or several sweeps beside each other.
@@ -99,26 +146,37 @@ def main(
     Example: python scripts/compare.py runs/demo
     """
     check_writable(json_file)
+    _check_markdown(markdown, json_file)
     if figure is not None:
         _check_figure(figure)
+    budgets = amounts("--flops", flops)
     chosen = {"columns": columns_of(columns, loss), "mapping": mapping, "where": where, "keep_flagged": keep_flagged}
-    reports = [(one, report_of(one, chosen)) for one in source]
+    if group_by is not None and len(source) > 1:
+        raise InputError(f"--group-by {group_by}: splits one source into sweeps; {len(source)} are given")
+    names, reports = (
+        (list(source), [report_of(one, chosen) for one in source])
+        if group_by is None
+        else split_by(source[0], group_by, chosen)
+    )
     if len(reports) > 1:
-        _compare_sweeps(reports, beside, figure, json_file)
+        if training is not None or every:
+            raise InputError(f"{'--all' if every else '--training'}: is for one source beside published estimates")
+        written = {"figure": figure, "json_file": json_file, "markdown": markdown}
+        compare_sweeps(names, reports, beside=beside, counting=counting, flops=budgets, **written)
         return
-    if beside or figure:
-        raise InputError("--beside and --figure are for several sources; one is held beside all that count alike")
-    report = reports[0][1]
-    comparison = compare_with_published(report, every=every)
-    text = json.dumps(comparison.to_json(), indent=1) + "\n"
-    if json_file == "-":
-        sys.stdout.write(text)
-        return
-    if json_file is not None:
-        Path(json_file).write_text(text)
-    show(comparison_table(comparison))
-    show(f"{report['n_runs']} runs fitted, {len(report['excluded'])} excluded; `fit` lists them and its notes")
-    show(*(f"warning [{warning['code']}]: {warning['text']}" for warning in report["warnings"]))
+    for option, value in (("--beside", beside), ("--counting", counting)):
+        if value is not None:
+            raise InputError(f"{option} {value}: is for several sources; one is held beside all that count alike")
+    _compare_with_published(
+        names[0],
+        reports[0],
+        every=every,
+        training=training,
+        flops=budgets,
+        figure=figure,
+        json_file=json_file,
+        markdown=markdown,
+    )
 
 
 if __name__ == "__main__":

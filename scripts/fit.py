@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,23 +19,14 @@ from isoflop.fitting.jsonio import json_text, to_strict, write_json_atomic
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.readers.curves import load_curves
 from isoflop.fitting.readers.sweep import PLAN_NAME
-from isoflop.fitting.reporting import figures, tables
+from isoflop.fitting.reporting import figures
 from isoflop.fitting.runs import RunTable
-from isoflop.fitting.units import count_of
+from isoflop.scripts import fit_form
+from isoflop.scripts.amounts import amounts
 from isoflop.scripts.cli import Debug, run
+from isoflop.scripts.fit_report import show_report
 from isoflop.scripts.output import show
 from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Sources, Where, columns_of
-
-LAWS = (
-    ("parametric", ("E", "A", "B", "alpha", "beta"), "L = E + A/N^alpha + B/D^beta"),
-    ("saturating", ("E", "C0", "gamma"), "L = E + (C0/C)^gamma"),
-    ("data_constrained", ("R_D", "R_N"), "D' = U_D (1 + R_D* (1 - exp(-R_D/R_D*))), N' likewise"),
-    ("overtraining", ("E", "a", "b", "eta"), "L = E + (a M^eta + b M^-eta) C^-eta"),
-    ("kaplan", ("N_c", "D_c", "alpha_N", "alpha_D"), "L = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D"),
-)
-
-
-_MOST_LISTED = 10
 
 
 def save(analysis: Analysis, folder: Path) -> list[Path]:
@@ -53,47 +44,6 @@ def save(analysis: Analysis, folder: Path) -> list[Path]:
     paths = figures.save_figures(folder / "figures", drawn) if drawn else []
     write_json_atomic(folder / "fit.json", analysis.to_json())
     return [folder / "fit.json", *paths]
-
-
-def show_report(report: Mapping[str, Any]) -> None:
-    """Print the minima, the exponents under the chosen conventions, the holdout, and every note and warning."""
-    if report["fits"].get("isoflop"):
-        show(tables.minima_table(report))
-    if any("params_exponent" in fit for fit in report["fits"].values()):
-        show(tables.exponents_table({**report, "by_convention": ()}))
-    for method, letters, equation in LAWS:
-        fit = report["fits"].get(method)
-        if fit:
-            law = "  ".join(f"{letter} {_number(fit[letter])}" for letter in letters)
-            value = f"   ({fit['objective']} {_number(fit['objective_value'], 6)})" if "objective" in fit else ""
-            show(f"{equation}:  {law}{value}")
-    held = tables.holdout_table(report)
-    if held is not None:
-        show(held, *tables.holdout_remarks(report))
-    show(f"{report['n_runs']} runs fitted, {len(report['excluded'])} excluded")
-    for key, said in (("excluded", "excluded"), ("kept_flagged", "fitted although flagged")):
-        rows = report.get(key, [])
-        show(*(f"  {said} {row['run']}{_place(row)}: {row['reason']}" for row in rows[:_MOST_LISTED]))
-        if len(rows) > _MOST_LISTED:
-            show(f"  ... and {len(rows) - _MOST_LISTED} more; --json lists all")
-    show(*(f"note: {note}" for note in report.get("notes", ())))
-    show(*(f"warning [{warning['code']}]: {warning['text']}" for warning in report["warnings"]))
-
-
-def _place(row: Mapping[str, str]) -> str:
-    return f" ({row['source']})" if "source" in row else ""
-
-
-def _number(value: float | None, digits: int = 5) -> str:
-    """To so many digits; fit.json has no infinities."""
-    return "-" if value is None else f"{value:.{digits}g}"
-
-
-def groups_of(table: RunTable, column: str) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """The table's parts by the values of `column`. Raises InputError where there is no such column."""
-    if column not in table.frame:
-        raise InputError(f"--group-by {column!r}: no such column; there are {', '.join(table.frame.columns)}")
-    yield from table.frame.groupby(column, sort=True, dropna=False)
 
 
 def fit_group(frame: pd.DataFrame, like: RunTable, options: Options, source: Sequence[str], name: str) -> Analysis:
@@ -115,15 +65,8 @@ def check_writable(json_file: str | None, out: Path | None = None) -> None:
         raise InputError(f"--out {out}: a file is in the way; name a folder")
 
 
-def budgets_in(text: str) -> list[float]:
-    """`1e17,3e17` as numbers. Raises InputError for anything else."""
-    counts = [count_of(item) for item in text.split(",")]
-    if None in counts:
-        raise InputError(f"--at-flops {text}: {text.split(',')[counts.index(None)]!r} is no number of FLOPs")
-    return [count for count in counts if count is not None]
-
-
 def main(
+    context: typer.Context,
     source: Sources,
     out: Annotated[
         Path | None,
@@ -184,12 +127,28 @@ def main(
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE|-", help="Write fit.json's content there.")
     ] = None,
+    form: fit_form.Form = None,
+    x: fit_form.XColumn = None,
+    y: fit_form.YColumn = None,
+    offset: fit_form.Offset = None,
+    bound: fit_form.Bound = None,
+    error: fit_form.ErrorKind = None,
+    price_per_unit: fit_form.Price = None,
+    target: fit_form.Target = None,
+    at: fit_form.At = None,
     debug: Debug = False,
 ) -> None:
     """Fit N*(C) and D*(C): envelope (approach 1), isoFLOP minima (2), parametric law (3), Kaplan's laws.
 
     Example: python scripts/fit.py runs.csv --columns n_params=size,tokens=seen,loss=val
     """
+    fit_form.check_options(given_options(context), form)
+    if form is not None:
+        check_writable(json_file, out)
+        asked = fit_form.question(x, y, offset, bound, error, price_per_unit, target, at, level)
+        rows = fit_form.Rows(source, columns_of(columns, loss), mapping, ends, where, group_by, keep_flagged)
+        fit_form.fit_form(rows, asked, out, json_file)
+        return
     options = Options(
         methods=_methods(method),
         n_params=n_params,
@@ -220,7 +179,7 @@ def main(
     if curves and not options.asks("envelope"):
         raise InputError("--curves is for --method envelope, not for what --method names")
     check_writable(json_file, out)
-    budgets = None if at_flops is None else budgets_in(at_flops)
+    budgets = None if at_flops is None else amounts("--at-flops", at_flops)
     named: dict[str, Any] = {"columns": columns_of(columns, loss), "mapping": mapping, "keep_flagged": keep_flagged}
     if budgets is not None:
         table = runs_at(_curves(source, None, named), budgets)
@@ -230,7 +189,7 @@ def main(
     if group_by is not None:
         groups = [
             {"key": to_strict(key), **fit_group(part, table, options, source, f"{group_by} = {key}").to_json()}
-            for key, part in groups_of(table, group_by)
+            for key, part in fit_form.groups_of(table.frame, group_by)
         ]
         _tell({"schema_version": 1, "groups": groups}, groups, json_file, group_by)
         return
@@ -258,6 +217,12 @@ def _tell(whole: dict[str, Any], parts: list[dict[str, Any]], json_file: str | N
 def _curves(sources: Sequence[str], where: str | None, named: Mapping[str, Any]) -> CurveTable:
     curves = load_curves(*sources, **named)
     return curves if where is None else curves.where(where)
+
+
+def given_options(context: typer.Context) -> list[str]:
+    """The parameters that the command line itself names."""
+    known = (name for name in context.params if context.get_parameter_source(name) is not None)
+    return [name for name in known if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
 
 
 def _methods(text: str | None) -> tuple[str, ...] | None:

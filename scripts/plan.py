@@ -1,207 +1,186 @@
-"""Show what a sweep would train, before a FLOP is spent."""
+"""Show what a sweep would train, cost and measure, before a FLOP is spent."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from isoflop.fitting.jsonio import write_json_atomic
-from isoflop.fitting.reporting.style import count_text, flops_text
-from isoflop.scripts.cli import ConfigFile, Debug, Overrides, naming, run
+from isoflop.fitting.errors import InputError
+from isoflop.fitting.jsonio import json_text, write_json_atomic
+from isoflop.scripts.amounts import positive
+from isoflop.scripts.cli import ConfigFile, Debug, Overrides, run
 from isoflop.scripts.output import show
-from isoflop.training.config import load_config
-from isoflop.training.corpus import prepare_corpus
-from isoflop.training.launch.devices import visible_gpus
-from isoflop.training.memory import cell_memory, process_memory
-from isoflop.training.plan import Plan, RunPlan
-from isoflop.training.planning import make_plan
+from isoflop.scripts.plan_costs import cost_lines, throughput_of, time_text
+from isoflop.scripts.plan_folder import records_of
+from isoflop.scripts.plan_table import (
+    corpus_words,
+    cost_words,
+    kept_words,
+    memory_words,
+    plan_of,
+    plan_table,
+    planned_device,
+    planned_memory,
+)
+from isoflop.training.costs import Costs, sweep_costs
+from isoflop.training.plan import Plan
 
-MOST_ROWS = 1000  # of the table: more take seconds to draw, and nobody reads them
+if TYPE_CHECKING:
+    from isoflop.fitting.diagnostics.warn import Warn
 
-
-def plan_of(config: Path, overrides: list[str] | None) -> Plan:
-    """The plan of a config file; errors name the file."""
-    with naming(config):
-        sweep = load_config(config, overrides or [])
-        return make_plan(sweep, prepare_corpus(sweep.data).info)
-
-
-def planned_device(plan: Plan) -> str:
-    """Where the cells would run if the sweep began here and now: "cuda" or "cpu"."""
-    execution = plan.config.execution
-    return "cuda" if execution.device == "cuda" or visible_gpus(execution) else "cpu"
+BEYOND_PRIOR = ("law_does_not_hold", "prior_extrapolated")  # codes of warnings
 
 
-def planned_memory(cell: RunPlan, plan: Plan, device: str) -> int:
-    """Peak bytes of training `cell` alone: on a CPU of the whole process, on a GPU of what torch allocates there."""
-    process = process_memory(cell, plan.config, plan.corpus) if device == "cpu" else 0
-    return process + cell_memory(cell, plan.config, device=device)
-
-
-def plan_table(plan: Plan, device: str) -> Table:
-    """One row a budget and size: replicates share it."""
-    table = Table(title=f"{plan.config.name}: {len(plan.cells)} cells, {_cost(plan)}", box=None)
-    for name in (
-        "budget",
-        "width",
-        "depth",
-        "N",
-        "N non-emb",
-        "D",
-        "D/N",
-        "batch",
-        "steps",
-        "LR",
-        "off",
-        "memory",
-        "runs",
-    ):
-        table.add_column(name, justify="right")
-    rows: dict[tuple[float, int], list] = {}
-    for cell in plan.cells:
-        rows.setdefault((cell.budget, cell.shape.width), []).append(cell)
-    shown = list(rows.items())
-    left_out = len(shown) - MOST_ROWS
-    if left_out > 0:
-        shown[MOST_ROWS // 2 : -MOST_ROWS // 2] = []
-    for i, ((budget, width), cells) in enumerate(shown):
-        if left_out > 0 and i == MOST_ROWS // 2:
-            table.add_row("...")
-        cell, counts = cells[0], cells[0].counts.params
-        table.add_row(
-            flops_text(budget),
-            str(width),
-            str(cell.shape.depth),
-            count_text(counts.n_params),
-            count_text(counts.n_params_non_embedding),
-            count_text(cell.tokens),
-            f"{cell.tokens / counts.n_params:.1f}",
-            f"{cell.batch_tokens}",
-            f"{cell.steps}",
-            f"{cell.learning_rate:.2e}",
-            f"{cell.flops / budget - 1:+.2%}",
-            _size(planned_memory(cell, plan, device)),
-            str(len(cells)),
-        )
-    if left_out > 0:
-        table.caption = f"{left_out:,} rows in the middle are left out here; `plan.py --json FILE` writes every cell"
-    return table
-
-
-def _cost(plan: Plan) -> str:
-    cost = f"{flops_text(plan.own_flops)} FLOPs"
-    if plan.own_flops == plan.flops:
-        return cost
-    trunks = len({cell.trunk for cell in plan.cells})
-    return f"{cost}: {trunks} trunks save {1 - plan.own_flops / plan.flops:.0%} of {flops_text(plan.flops)}"
-
-
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 2**20:,.0f}M" if n_bytes < 10 * 2**30 else f"{n_bytes / 2**30:,.1f}G"
-
-
-def _memory(plan: Plan, device: str) -> str:
-    """What the column of that name is."""
-    execution = plan.config.execution
-    of = {
-        "cpu": "the peak of a process that trains one cell on the CPU",
-        "cuda": "the most that torch allocates on the GPU for one cell, by formula (not measured on a GPU yet)",
-    }[device]
-    at_once = f"{execution.micro_batch:,} of its sequences" if execution.micro_batch else "the whole batch"
-    rough = "; rough for a factory's model" if plan.config.model.factory else ""
-    return f"Memory is {of}, {at_once} at a time, in MiB (M) or GiB (G){rough}."
-
-
-def _kept(plan: Plan) -> str:
-    """What stays on disk once the sweep is over, by the config."""
-    execution = plan.config.execution
-    n_params = {cell.run_id: cell.counts.params.n_params for cell in plan.cells}
-    weights = sum(4 * n for n in n_params.values())
-    trunks = sum(12 * n_params[cell.run_id] for cell in plan.cells if cell.trunk)  # weights and two moments
-    kept = [
-        f"{size / 2**20:,.1f} MiB of {what} ({key})"
-        for size, what, key, on in (
-            (weights, "weights", "execution.keep_weights", execution.keep_weights),
-            (trunks, "trunk states", "execution.keep_trunks", execution.keep_trunks),
-        )
-        if on and size
-    ]
-    return f"Kept in the sweep's folder beside its records: {', '.join(kept) or 'nothing'}."
-
-
-def _corpus(plan: Plan) -> str:
-    """What is trained on and scored, what was left out, and how much of each validation set training holds too."""
-    info = plan.corpus
-    words = (
-        f"Corpus {info.fingerprint}: {info.train_tokens:,} tokens to train on, {info.validation_tokens:,} held "
-        f"out, from {info.n_documents:,} documents ({info.n_duplicates:,} exact duplicates left out)."
-    )
-    near = plan.config.data.near_duplicates
-    if near.action != "off":
-        done = {"remove": "left out of", "report": "kept in"}[near.action]
-        words += f"\n{info.n_near_duplicates:,} near duplicates of validation documents are {done} training."
-    unit = "tokens" if plan.config.data.corpus.kind == "tokens" else "words"
-    for name, held_out in info.validation.items():
-        overlap = "not measured" if held_out.overlap is None else f"{held_out.overlap:.1%}"
-        words += (
-            f"\n  {name}: {held_out.tokens:,} tokens of {held_out.n_documents:,} documents; "
-            f"n-grams of {near.ngram} {unit} that training holds too: {overlap}"
-        )
-    return words
-
-
-def _doubts(plan: Plan) -> str:
-    """The notes on the recipe, one line a rule with how many cells it concerns, and which cells end hot."""
-    notes: dict[str, list[str]] = {}
-    for note in (note for cell in plan.cells for note in cell.notes):
-        notes.setdefault(note.rsplit(": ", 1)[0], []).append(note)  # key and rule come before a cell's own numbers
-    lines = [f"{len(same)} of {len(plan.cells)} cells: {_span(same)}" for same in notes.values()]
-    hot = [cell for cell in plan.cells if cell.phase == "hot"]
-    if hot and len(hot) < len(plan.cells):
-        example = f"budget {flops_text(hot[0].budget)} at width {hot[0].shape.width}"
-        lines.append(
-            f"{len(hot)} of {len(plan.cells)} cells, as {example}, end before their rate has decayed (phase hot), "
-            "which puts their losses above the others'; shorten recipe.schedule.warmup, or leave them out of the fit"
-        )
-    return "".join(f"\nNote: {line}" for line in lines)
-
-
-def _span(notes: list[str]) -> str:
-    """The notes of one rule as one: the first, and the last where it says something else."""
-    return notes[0] if notes[0] == notes[-1] else f"{notes[0]} ... {notes[-1].rsplit(': ', 1)[1]}"
-
-
-def _with_memory(plan: Plan, device: str) -> dict[str, Any]:
-    """The plan as it stands in plan.json, and beside it each cell's peak on the planned device."""
-    peaks = {cell.run_id: planned_memory(cell, plan, device) for cell in plan.cells}
-    return plan.to_json() | {"memory": {"device": device, "bytes": peaks}}
+def verdict(plan: Plan, costs: Costs, expected: str, warnings: Sequence[Warn]) -> str:
+    """The first line: what is trained, what it takes, how precise it will be, and how many doubts there are."""
+    words = f"{plan.config.name}: {len(plan.cells)} cells, {cost_words(plan)}, {time_text(costs)}{expected}"
+    if "+-" in expected and any(warning.code in BEYOND_PRIOR for warning in warnings):
+        words += ", on a prior carried beyond where it was measured"
+    return f"{words}; {len(warnings) or 'no'} {'warning' if len(warnings) == 1 else 'warnings'}"
 
 
 def main(
     config: ConfigFile,
     overrides: Overrides = None,
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the whole plan there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the sweep is, or would be.  [default: runs/NAME]")
+    ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIT|SWEEP|published:NAME",
+            help="The law that losses are simulated by. Default: the sweep's own fit, else published:besiroglu.",
+        ),
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NATS|1%|SWEEP",
+            help="Standard deviation of a run's loss: nats, a share, or of a sweep's replicates. Default: its own.",
+        ),
+    ] = None,
+    at_flops: Annotated[
+        str | None, typer.Option(metavar="C", help="Where N* and D* are told.  [default: 10 times the largest budget]")
+    ] = None,
+    sims: Annotated[
+        int | None,
+        typer.Option(min=0, help="Simulated sweeps, 0 for none.  [default: 200, fewer for thousands of runs]"),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(metavar="M,M", help="Of isoflop, parametric, envelope, kaplan.  [default: the first two]"),
+    ] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="At work at once. Default: those here.")
+    ] = None,
+    tflops: Annotated[
+        float | None, typer.Option(metavar="X", help="What a device reaches, in TFLOP/s of the exact count.")
+    ] = None,
+    mfu: Annotated[float | None, typer.Option(help="The share of --peak that training reaches, as .4.")] = None,
+    peak: Annotated[str | None, typer.Option(metavar="NAME|X", help="A device, as H100, or its peak TFLOP/s.")] = None,
+    gpu_hour: Annotated[
+        float | None, typer.Option("--gpu-hour", metavar="PRICE", help="Of a device for an hour.")
+    ] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE|-", help="Write the whole plan there, with all of this.")
+    ] = None,
+    design: Annotated[
+        bool, typer.Option("--design", help="Search the grid that measures best for its compute, and print its YAML.")
+    ] = False,
+    compute: Annotated[
+        str | None, typer.Option(metavar="C", help="Of the design, in FLOPs.  [default: that of this config]")
+    ] = None,
+    design_for: Annotated[
+        str | None, typer.Option(metavar="exponent|size", help="The error of a, or of N* at --at-flops, is made small.")
+    ] = None,
+    least_budget: Annotated[
+        str | None, typer.Option(metavar="C", help="Of the design.  [default: this config's least]")
+    ] = None,
+    most_runs: Annotated[int | None, typer.Option(metavar="K", help="Of the design.  [default: 200]")] = None,
+    prior_off: Annotated[
+        float | None, typer.Option(metavar="F", help="The prior's N* may be wrong by this factor.  [default: 1.5]")
+    ] = None,
+    write: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the design's config there.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Show a sweep's cells: sizes, tokens, batch, steps, learning rate, and how far each is off its budget.
+    """Show a sweep's cells, what they cost, how precise its exponents will be, and what speaks against it.
 
-    Example: python scripts/plan.py configs/demo.yaml --set grid.seeds=1
+    Example: python scripts/plan.py configs/demo.yaml --devices 8 --gpu-hour 2.5
     """
+    price = None if gpu_hour is None else positive("--gpu-hour", gpu_hour)
+    throughput = throughput_of(tflops, mfu, peak)
     plan = plan_of(config, overrides)
-    device = planned_device(plan)
+    folder, device = out or Path("runs") / plan.config.name, planned_device(plan)
+    records = records_of(plan, folder)
+    costs = sweep_costs(plan, device, records, devices=devices, throughput=throughput, price_per_hour=price)
+
+    # Imported here: `sweep` takes its plan from this module, and starts a second earlier without scipy and pandas.
+    from isoflop.fitting.reporting.precision import expected_text, precision_report
+    from isoflop.scripts.plan_design import DesignOptions, run_design
+    from isoflop.scripts.plan_precision import Assumptions, Simulation, expected_precision
+    from isoflop.training.plan_warnings import IMPOSSIBLE, plan_warnings
+
+    asked = Simulation.of(plan, at_flops, methods, sims)
+    assumed = Assumptions.of(plan, folder, prior, noise)
+    warnings = plan_warnings(plan, assumed.loss_of, assumed.prior.name)
+    possible = assumed.named or not any(warning.code == IMPOSSIBLE for warning in warnings)
+    wanted = DesignOptions(compute, design_for, least_budget, most_runs, prior_off, write)
+    if design:
+        run_design(plan, assumed, wanted.search(plan, assumed, asked, possible), config, overrides, write)
+        return
+    wanted.refuse()
+    precision, told, expected = None, [], ""
+    if possible:
+        precision, told = expected_precision(plan, assumed, asked)
+    elif sims != 0:
+        expected = f"; precision not known: {assumed.prior.name} does not hold at these sizes (--prior)"
+    if precision is not None:
+        warnings += precision.warnings
+        expected = f"; {expected_text(precision)}"
+    if json_file is not None:
+        _write(json_file, plan, device, costs, assumed.to_json(precision), warnings)
+    if json_file == "-":
+        return
+    cells = plan_table(plan, device, costs.seconds)
+    cells.title = None  # the first line says it
     show(
-        plan_table(plan, device),
+        verdict(plan, costs, expected, warnings),
+        "",
+        cells,
         f"\nN and D count parameters and tokens; budgets are {plan.config.grid.flops} training FLOPs.",
-        _memory(plan, device),
-        _corpus(plan),
-        _kept(plan) + _doubts(plan),
+        memory_words(plan, device),
+        *cost_lines(costs),
+        corpus_words(plan),
+        kept_words(plan),
+        *(("", *precision_report(precision, [*assumed.words, *told])) if precision else ()),
+        *(f"warning [{warning.code}]: {warning.text}" for warning in warnings),
     )
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        write_json_atomic(json, _with_memory(plan, device))
+
+
+def _write(
+    target: str, plan: Plan, device: str, costs: Costs, precision: dict[str, Any] | None, warnings: Sequence[Warn]
+) -> None:
+    """The plan as it stands in plan.json, and beside it all that was said of it."""
+    peaks = {cell.run_id: planned_memory(cell, plan, device) for cell in plan.cells}
+    content = plan.to_json() | {
+        "memory": {"device": device, "bytes": peaks},
+        "costs": costs.to_json(),
+        "precision": precision,
+        "warnings": [{"code": warning.code, "text": warning.text} for warning in warnings],
+    }
+    if target == "-":
+        sys.stdout.write(json_text(content))
+        return
+    path = Path(target)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json_atomic(path, content)
+    except OSError as error:
+        raise InputError(f"--json {target}: cannot be written ({error.strerror}); name another file, or -") from None
 
 
 if __name__ == "__main__":

@@ -16,8 +16,11 @@ import typer
 from isoflop.fitting.errors import InputError
 from isoflop.scripts.cli import FAILED, ConfigFile, Debug, Overrides, run
 from isoflop.scripts.output import show
-from isoflop.scripts.plan import plan_of, plan_table, planned_device
+from isoflop.scripts.plan_costs import cost_lines
+from isoflop.scripts.plan_folder import records_of, refuse_another_sweeps
+from isoflop.scripts.plan_table import plan_of, plan_table, planned_device
 from isoflop.scripts.progress import SweepProgress
+from isoflop.training.costs import sweep_costs
 from isoflop.training.launch import Outcome, launch
 from isoflop.training.launch.admission import Memory
 from isoflop.training.launch.devices import visible_gpus
@@ -66,7 +69,7 @@ def fit_sweep(plan: Plan, sweep: SweepFolder, *, new: bool) -> None:
     from isoflop.fitting.analysis import Options, analyse
     from isoflop.fitting.comparison.published_rows import compare_with_published
     from isoflop.fitting.readers import load_runs
-    from isoflop.fitting.reporting.tables import comparison_table
+    from isoflop.fitting.reporting.comparison import comparison_table
     from isoflop.scripts.fit import save, show_report
 
     settings = plan.config.fit
@@ -115,7 +118,8 @@ def main(
     for line in words:
         print(line, file=sys.stderr)
     if dry_run:
-        show(plan_table(plan, planned_device(plan)))
+        costs = sweep_costs(plan, device := planned_device(plan), records_of(plan, sweep.path))
+        show(plan_table(plan, device, costs.seconds), *cost_lines(costs))
         return 0
     need_training_packages()
     new, grown = False, plan
@@ -172,16 +176,6 @@ def need_training_packages() -> None:
     for name in ("torch", "transformers", "accelerate"):
         if importlib.util.find_spec(name) is None:
             raise InputError(f"training needs {name}, which is not installed: pip install 'isoflop[train]'")
-
-
-def refuse_another_sweeps(sweep: SweepFolder, plan: Plan) -> None:
-    """Raises InputError where the folder holds something else than the plan's sweep."""
-    if (sweep.path / "plan.json").is_file():
-        name = sweep.read_plan().config.name
-        if name != plan.config.name:
-            raise InputError(f"{sweep.path}: holds the sweep {name!r}, not {plan.config.name!r}; choose another --out")
-    elif sweep.path.exists() and (not sweep.path.is_dir() or any(p.suffix != ".tmp" for p in sweep.path.iterdir())):
-        raise InputError(f"{sweep.path}: exists and is no sweep folder; choose another --out")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from isoflop.fitting.reporting.style import count_text
 from isoflop.fitting.schema import SCHEMA_VERSION
 from isoflop.scripts.cli import FAILED, ConfigFile, Debug, Overrides, naming, run
 from isoflop.scripts.output import show
-from isoflop.scripts.sweep import failed_cells, need_training_packages, refuse_another_sweeps, train_what_is_left
+from isoflop.scripts.plan_folder import refuse_another_sweeps
+from isoflop.scripts.sweep import failed_cells, need_training_packages, train_what_is_left
 from isoflop.training.config import Recipe, SweepConfig, load_config
 from isoflop.training.corpus import prepare_corpus
 from isoflop.training.records import SweepFolder

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import InputError
-from ..prediction.sources import FLOPS_OF_LAW, N_PARAMS_OF_COLUMN, chosen_flops
-from ..published import PublishedEstimate, published_estimates
+from ..prediction.sources import chosen_flops
+from ..published import TRAINING_CONVENTIONS, PublishedEstimate, published_estimates
+from .conventions import Agreement, agreement
+from .differences import difference_between
+from .ours import METHODS, our_rows
+from .rows import ComparisonRow, Exponent, published_exponents
 
-_N_PARAMS_ORDER = ("total", "non_embedding", "blocks_and_head", "flops_per_token", "active")
+__all__ = [
+    "Comparison",
+    "ComparisonRow",
+    "ComparisonSection",
+    "Exponent",
+    "compare_with_published",
+    "our_rows",
+    "published_exponents",
+    "selected_estimates",
+]
+
+_N_PARAMS_ORDER = ("total", "non_embedding", "blocks_and_head", "flops_per_token", "active", "unverified")
 # What a newcomer should hold a sweep against first; `every=True` shows the rest.
 _SELECTION = (
     "hoffmann_approach1",
     "hoffmann_approach2",
-    "hoffmann_approach3_rounded",
+    "hoffmann_approach3",
     "besiroglu",
     "llama3",
     "pearce_song_total",
@@ -29,60 +44,12 @@ _SELECTION = (
     "nanochat_non_embedding",
     "deepseek",
 )
-# Kaplan's count of C moves the exponent of non-embedding N: show ours under it too.
-_SHOWN_FLOPS = {"non_embedding": {"6nd_non_embedding"}}
-_METHODS = {"isoflop": "isoFLOP", "parametric": "parametric", "envelope": "envelope", "kaplan": "Kaplan's law"}
-_OF_A_LAW = ("parametric", "kaplan")  # their exponents hold at C = 6 N D with their own N
-# a + b is 1 where C is 6 N D; a larger gap says that the count of C, or a line, is not what it seems.
-_SUM_TOLERANCE = 0.02
-
-
-@dataclass(frozen=True)
-class Exponent:
-    """An exponent as its source gives it; `interval` says what `low` and `high` are ("95 %", "1 SE", ...)."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    interval: str = ""
-
-    @classmethod
-    def from_report(cls, found: Mapping[str, Any] | None) -> Exponent | None:
-        """From an estimate of fit.json, {"value", "low", "high", "level"}; None where it has no value."""
-        if not found or found.get("value") is None:
-            return None
-        low, high = found.get("low"), found.get("high")
-        if low is None or high is None:
-            return cls(found["value"])
-        return cls(found["value"], low, high, f"{100 * found.get('level', 0.95):g} %")
-
-
-@dataclass(frozen=True)
-class ComparisonRow:
-    """One estimate; `n_params` and `flops` name the conventions it speaks.
-
-    On a published row `difference` is its params exponent minus that of our row `beside` (its label and its
-    count of C), and `words` says where it falls: "within our interval", "above our interval", "below our
-    interval", or that we have none. On a row of ours, whose `params_exponent` is None where the fit failed,
-    `words` says what a reader should know of the fit.
-    """
-
-    ours: bool
-    name: str
-    label: str
-    n_params: str
-    flops: str
-    params_exponent: Exponent | None
-    tokens_exponent: Exponent | None
-    words: str
-    difference: float | None = None
-    beside: str | None = None
-    source: str = ""
+_ASSUMED = "matched"
 
 
 @dataclass(frozen=True)
 class ComparisonSection:
-    """Our rows, then the published ones, of one convention of N."""
+    """Our rows, the published ones comparable with them, then the others, of one convention of N."""
 
     n_params: str
     rows: tuple[ComparisonRow, ...]
@@ -90,10 +57,12 @@ class ComparisonSection:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All sections, and in `remarks` what must not be concluded from them."""
+    """All sections, and in `remarks` what must not be concluded from them; `training` is what ours is taken for."""
 
     sections: tuple[ComparisonSection, ...]
     remarks: tuple[str, ...]
+    training: str = _ASSUMED
+    training_assumed: bool = True
 
     @property
     def rows(self) -> tuple[ComparisonRow, ...]:
@@ -102,64 +71,43 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and None."""
-        return {"sections": [asdict(section) for section in self.sections], "remarks": list(self.remarks)}
+        return {
+            "training": {"ours": self.training, "assumed": self.training_assumed},
+            "sections": [asdict(section) for section in self.sections],
+            "remarks": list(self.remarks),
+        }
 
 
-def compare_with_published(report: Mapping[str, Any], every: bool = False) -> Comparison:
+def selected_estimates(every: bool = False) -> tuple[PublishedEstimate, ...]:
+    """Those shown beside ours, in the file's order: the best known, or every one."""
+    return tuple(estimate for estimate in published_estimates() if every or estimate.name in _SELECTION)
+
+
+def compare_with_published(report: Mapping[str, Any], every: bool = False, training: str | None = None) -> Comparison:
     """Set the exponents of a fit (the parsed fit.json) beside the published ones that count N alike.
 
-    Published rows are placed by their convention of N; each row names its count of C. A published exponent is
-    held against our isoFLOP row of the same count of C where one is shown, else of the chosen one (without
-    isoFLOP, against the parametric row). `every` shows all published estimates of our conventions of N, and
-    ours under every count of C that one of them shares.
+    A published exponent is held against our row of the same N and of the same or nearly the same C, isoFLOP before
+    the other methods, and only where training held the same fixed; the others follow with the reason. `training`
+    names what ours held fixed, by the names of published.csv (None: matched, and that this is assumed is said). `every`
+    shows all published estimates, also of conventions of N that this table lacks.
 
     Raises:
-        InputError: the report is of several groups, or holds no exponent.
+        InputError: the report is of several groups, or holds no exponent; `training` is no known name.
     """
-    ours = our_rows(report)
+    if training is not None and training not in TRAINING_CONVENTIONS[:-1]:
+        raise InputError(f"--training {training}: must be one of {', '.join(TRAINING_CONVENTIONS[:-1])}")
+    ours = [replace(row, training=training or _ASSUMED) for row in our_rows(report)]
     if not any(row.params_exponent for row in ours):
         raise InputError("this fit holds no exponent; see its warnings")
+    chosen = chosen_flops(report)
+    counted = {row.n_params for row in ours}
+    shown = counted.union(estimate.n_params for estimate in published_estimates()) if every else counted
     sections = tuple(
-        _section(n_params, [row for row in ours if row.n_params == n_params], chosen_flops(report), every)
-        for n_params in _ordered({row.n_params for row in ours})
+        _section(n_params, [row for row in ours if row.n_params == n_params], chosen, every)
+        for n_params in _ordered(shown)
     )
-    return Comparison(sections, tuple(_remarks(sections)))
-
-
-def our_rows(report: Mapping[str, Any]) -> tuple[ComparisonRow, ...]:
-    """Our exponents in `report` (the parsed fit.json), the chosen conventions first, then every other pair.
-
-    The exponents of a law in N and D hold at C = 6 N D with N as it counts it, so they appear once for each
-    convention of N, under that count of C. Raises InputError for a report of several groups.
-    """
-    if "groups" in report:
-        raise InputError("this fit holds several groups: take one entry of its `groups` at a time")
-    rows: dict[tuple[str, str, str], ComparisonRow] = {}
-    for entry in _entries(report):
-        n_params = N_PARAMS_OF_COLUMN.get(str(entry["n_params"]), str(entry["n_params"]))
-        for method in _METHODS:
-            fit = entry.get(method) or ({"reason": entry["reason"]} if "reason" in entry else None)
-            if fit:
-                law_flops = FLOPS_OF_LAW.get(n_params, "6nd of its N")
-                flops = law_flops if method in _OF_A_LAW else str(entry["flops"])
-                if fit.get("common_flops") == "budget":
-                    flops = "budget"
-                rows.setdefault((n_params, flops, method), _our_row(n_params, flops, method, fit))
-    return tuple(rows.values())
-
-
-def _entries(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The chosen pair of conventions, shaped like those of `by_convention`, then these."""
-    own: dict[str, Any] = {
-        "n_params": report.get("conventions", {}).get("n_params", "n_params"),
-        "flops": chosen_flops(report),
-        **report.get("fits", {}),
-    }
-    for warning in report.get("warnings", ()):
-        method = str(warning.get("code", "")).removeprefix("no_")
-        if method in _METHODS and not own.get(method):
-            own[method] = {"reason": warning.get("text", "no answer")}
-    return [own, *report.get("by_convention", ())]
+    remarks = tuple(_remarks(sections, counted, report, training is None))
+    return Comparison(sections, remarks, training or _ASSUMED, training is None)
 
 
 def _ordered(conventions: set[str]) -> list[str]:
@@ -169,63 +117,20 @@ def _ordered(conventions: set[str]) -> list[str]:
 
 
 def _section(n_params: str, ours: list[ComparisonRow], chosen: str, every: bool) -> ComparisonSection:
-    published = [
-        estimate
-        for estimate in published_estimates()
-        if estimate.n_params == n_params and (every or estimate.name in _SELECTION)
-    ]
-    also = {estimate.flops for estimate in published} if every else _SHOWN_FLOPS.get(n_params, set())
+    published = [estimate for estimate in selected_estimates(every) if estimate.n_params == n_params]
+    measured = [row for row in ours if row.params_exponent]
+    theirs = [_published_row(estimate, measured, chosen) for estimate in published]
+    theirs.sort(key=lambda row: not row.comparable)
+    also = {estimate.flops for estimate in published}
     isoflop = [row for row in ours if row.name == "isoflop"]
     shown = [row for row in isoflop if row.flops == chosen or row.flops in also] or isoflop[:1]
     shown += [row for row in ours if row.name != "isoflop"]
-    measured = [row for row in shown if row.params_exponent]
-    theirs = [_published_row(estimate, _counterpart(estimate.flops, chosen, measured)) for estimate in published]
     return ComparisonSection(n_params, (*shown, *theirs))
 
 
-def _our_row(n_params: str, flops: str, method: str, fit: Mapping[str, Any]) -> ComparisonRow:
-    params, tokens = (
-        Exponent.from_report(fit.get("params_exponent")),
-        Exponent.from_report(fit.get("tokens_exponent")),
-    )
-    return ComparisonRow(
-        ours=True,
-        name=method,
-        label=f"ours, {_METHODS[method]}",
-        n_params=n_params,
-        flops=flops,
-        params_exponent=params,
-        tokens_exponent=tokens,
-        words=_our_words(fit, params, tokens),
-    )
-
-
-def _our_words(fit: Mapping[str, Any], params: Exponent | None, tokens: Exponent | None) -> str:
-    if params is None:
-        return f"no fit: {fit.get('reason', 'no exponent')}"
-    words = []
-    if fit.get("status", "converged") != "converged":
-        words.append(str(fit["status"]).replace("_", " "))
-    if not params.interval:
-        words.append("no interval")
-    if not words and tokens and abs(params.value + tokens.value - 1) > _SUM_TOLERANCE:
-        words.append(f"a + b = {params.value + tokens.value:.2f}")
-    return ", ".join(words)
-
-
-def _counterpart(flops: str, chosen: str, ours: Sequence[ComparisonRow]) -> ComparisonRow | None:
-    """Our row to hold against: isoFLOP before parametric, then the same count of C, then the chosen one."""
-
-    def rank(row: ComparisonRow) -> tuple[bool, bool, bool]:
-        return row.name != "isoflop", row.flops != flops, row.flops != chosen
-
-    return min(ours, key=rank, default=None)
-
-
-def _published_row(estimate: PublishedEstimate, beside: ComparisonRow | None) -> ComparisonRow:
+def _published_row(estimate: PublishedEstimate, ours: Sequence[ComparisonRow], chosen: str) -> ComparisonRow:
     params, tokens = published_exponents(estimate)
-    difference, words = _where(params, beside)
-    return ComparisonRow(
+    row = ComparisonRow(
         ours=False,
         name=estimate.name,
         label=estimate.label,
@@ -233,56 +138,83 @@ def _published_row(estimate: PublishedEstimate, beside: ComparisonRow | None) ->
         flops=estimate.flops,
         params_exponent=params,
         tokens_exponent=tokens,
-        words=words,
-        difference=difference,
-        beside=None if beside is None else f"{beside.label}, C as {beside.flops}",
+        words="",
+        training=estimate.training,
         source=estimate.source,
+        doubtful=estimate.doubtful,
+    )
+    beside, found = _counterpart(row, ours, chosen)
+    if beside is None or beside.params_exponent is None or params is None or not found.comparable:
+        reason = "no exponent of N published" if params is None else found.reason
+        return replace(row, comparable=False, words=f"not comparable: {reason}", differs=found.differs)
+    difference = difference_between(params, beside.params_exponent)
+    named = f"{beside.label}, C as {beside.flops}"
+    return replace(
+        row,
+        words=difference.verdict,
+        difference=difference,
+        beside=named,
+        differs=found.differs,
+        remark=found.reason,
     )
 
 
-def published_exponents(estimate: PublishedEstimate) -> tuple[Exponent | None, Exponent | None]:
-    """Its a and b, with their intervals as its source gives them."""
-    kind = estimate.interval
-    return (
-        _published_exponent(estimate.params_exponent, estimate.params_low, estimate.params_high, kind),
-        _published_exponent(estimate.tokens_exponent, estimate.tokens_low, estimate.tokens_high, kind),
-    )
+def _counterpart(
+    theirs: ComparisonRow, ours: Sequence[ComparisonRow], chosen: str
+) -> tuple[ComparisonRow | None, Agreement]:
+    """Our row to hold against, and how far it agrees: comparable first, then by method, then the nearer count of C."""
+    if theirs.n_params == "unverified":
+        return None, Agreement(False, ("N",), "which N is not verified")
+    if not ours:
+        return None, Agreement(False, ("N",), f"this table has no exponent of N counted as {theirs.n_params}")
+    found = [(row, agreement(row.flops, row.training, theirs.flops, theirs.training)) for row in ours]
+
+    def rank(pair: tuple[ComparisonRow, Agreement]) -> tuple[bool, int, bool, bool]:
+        row, agreed = pair
+        return not agreed.comparable, list(METHODS).index(row.name), row.flops != theirs.flops, row.flops != chosen
+
+    return min(found, key=rank)
 
 
-def _published_exponent(value: float | None, low: float | None, high: float | None, interval: str) -> Exponent | None:
-    if value is None:
-        return None
-    return Exponent(value, low, high, interval if low is not None else "")
-
-
-def _where(params: Exponent | None, beside: ComparisonRow | None) -> tuple[float | None, str]:
-    """The published point against our interval; its own interval has another level and takes no part."""
-    if params is None:
-        return None, "no exponent of N published"
-    if beside is None or beside.params_exponent is None:
-        return None, "no fit of ours"
-    mine = beside.params_exponent
-    difference = params.value - mine.value
-    if mine.low is None or mine.high is None:
-        return difference, "ours has no interval"
-    if params.value < mine.low:
-        return difference, "below our interval"
-    return difference, "above our interval" if params.value > mine.high else "within our interval"
-
-
-def _remarks(sections: Sequence[ComparisonSection]) -> Iterator[str]:
-    conventions = {section.n_params for section in sections}
-    if "non_embedding" in conventions:
+def _remarks(
+    sections: Sequence[ComparisonSection], counted: set[str], report: Mapping[str, Any], assumed: bool
+) -> Iterator[str]:
+    if "non_embedding" in counted:
         yield (
-            "Kaplan's .73 is the exponent of N without embeddings: hold it against our non-embedding rows "
+            "Kaplan's .73 is the exponent of N without embeddings, in C_min: hold it against non-embedding rows "
             "only, never against total N."
         )
     else:
         yield "Kaplan's .73 counts N without embeddings; this table has no such count to hold against it."
+    if assumed:
+        yield (
+            f"How these runs were trained is not written down: {_ASSUMED} is assumed (each schedule ends at its run's "
+            "tokens, rate and batch set by size); --training says otherwise."
+        )
     yield (
-        "Within, above and below place the published point against our isoFLOP interval; published intervals "
-        "keep their own level (80 % is the 10th to 90th percentile, 1 SE one standard error)."
+        "Standard errors (SE) are read off each interval by its level: 95 % is 1.96 of them to a side, 80 % 1.28. "
+        "Where one side states none, the SE of a difference is the least it can be (>)."
     )
-    unknown = sorted(conventions.difference(_N_PARAMS_ORDER))
+    rows = [row for section in sections for row in section.rows]
+    slight = dict.fromkeys(part for row in rows if row.remark for part in row.remark.split("; "))
+    if slight:
+        yield "Nearly alike (~): " + "; ".join(slight) + "."
+    yield from _range_remark([row for row in rows if row.comparable and not row.ours], report)
+    unknown = sorted(counted.difference(_N_PARAMS_ORDER))
     if unknown:
         yield f"No published estimate counts N as {', '.join(unknown)}."
+
+
+def _range_remark(comparable: Sequence[ComparisonRow], report: Mapping[str, Any]) -> Iterator[str]:
+    """Where no published budget reaches down to ours, or up: exponents may change with C."""
+    known = report.get("ranges", {}).get("flops")
+    names = {row.name for row in comparable}
+    theirs = [(e.flops_min, e.flops_max) for e in published_estimates() if e.name in names and e.flops_min]
+    if not known or not theirs:
+        return
+    least, most = min(low for low, _ in theirs if low), max(high for _, high in theirs if high)
+    if known[1] < least or known[0] > most:
+        yield (
+            f"Ours is measured from {known[0]:.2g} to {known[1]:.2g} FLOPs, the comparable published ones from "
+            f"{least:.2g} to {most:.2g}: an exponent may change with C."
+        )

@@ -8,7 +8,9 @@ from typing import Any
 
 from ..errors import InputError
 from ..published import PublishedEstimate, published_estimate
-from .published_rows import ComparisonRow, Exponent, our_rows, published_exponents
+from .moves import Move, Sampled, move_between, sampled_exponents
+from .ours import our_rows
+from .rows import ComparisonRow, Exponent, published_exponents
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Rung:
     """One sweep's isoFLOP exponents under the conventions its fit speaks.
 
     `change` is its a minus that of the rung before, None where either has none. `beside` is a published estimate to
-    hold it against.
+    hold it against, and `published_change` how far that moved from the one before. `sampled` is a with its resamples.
     """
 
     name: str
@@ -25,8 +27,10 @@ class Rung:
     params_exponent: Exponent | None
     tokens_exponent: Exponent | None
     words: str
-    change: float | None = None
+    change: Move | None = None
     beside: PublishedEstimate | None = None
+    published_change: float | None = None
+    sampled: Sampled | None = None
 
     @property
     def published_exponent(self) -> Exponent | None:
@@ -34,8 +38,14 @@ class Rung:
         return published_exponents(self.beside)[0] if self.beside else None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dicts, lists, numbers and None."""
-        return asdict(self)
+        """Plain dicts, texts, numbers and None."""
+        exponents = {name: getattr(self, name) for name in ("params_exponent", "tokens_exponent")}
+        return {
+            **{name: getattr(self, name) for name in ("name", "n_params", "flops", "words", "published_change")},
+            **{name: exponent and asdict(exponent) for name, exponent in exponents.items()},
+            "change": self.change and self.change.to_json(),
+            "beside": self.beside and asdict(self.beside),
+        }
 
 
 def rungs_of(reports: Sequence[tuple[str, Mapping[str, Any]]], published: Sequence[str] = ()) -> tuple[Rung, ...]:
@@ -45,22 +55,49 @@ def rungs_of(reports: Sequence[tuple[str, Mapping[str, Any]]], published: Sequen
         InputError: a fit without approach 2, or of several groups; as many published names as rungs are not given.
     """
     if published and len(published) != len(reports):
-        raise InputError(f"{len(published)} published estimates for {len(reports)} sources: give one for each")
+        raise InputError(
+            f"--beside names {len(published)} published estimates for {len(reports)} sources: give one for each"
+        )
     rungs: list[Rung] = []
     for i, (name, report) in enumerate(reports):
         row = _isoflop(name, report)
-        before = rungs[-1].params_exponent if rungs else None
-        moved = row.params_exponent.value - before.value if row.params_exponent and before else None
+        sampled = None if row.params_exponent is None else sampled_exponents(report["fits"]["isoflop"], "isoflop")[0]
+        before = rungs[-1] if rungs else None
         beside = published_estimate(published[i]) if published else None
-        words = row.words
         rungs.append(
-            Rung(name, row.n_params, row.flops, row.params_exponent, row.tokens_exponent, words, moved, beside)
+            Rung(
+                name=name,
+                n_params=row.n_params,
+                flops=row.flops,
+                params_exponent=row.params_exponent,
+                tokens_exponent=row.tokens_exponent,
+                words=row.words,
+                change=moved(before, sampled),
+                beside=beside,
+                published_change=published_move(before.beside if before else None, beside),
+                sampled=sampled,
+            )
         )
     return tuple(rungs)
 
 
+def moved(before: Rung | None, sampled: Sampled | None) -> Move | None:
+    """How far a moved from a rung to `sampled`; None where either has none."""
+    if before is None or before.sampled is None or sampled is None:
+        return None
+    return move_between(before.sampled, sampled)
+
+
+def published_move(before: PublishedEstimate | None, after: PublishedEstimate | None) -> float | None:
+    """How far the published a moved; None where either has none."""
+    if before is None or after is None or before.params_exponent is None or after.params_exponent is None:
+        return None
+    return after.params_exponent - before.params_exponent
+
+
 def _isoflop(name: str, report: Mapping[str, Any]) -> ComparisonRow:
     rows = [row for row in our_rows(report) if row.name == "isoflop"]
-    if not rows:
-        raise InputError(f"{name}: its fit has no approach 2; fit it again with --method isoflop")
+    if not rows or not report["fits"].get("isoflop"):
+        why = f": {rows[0].words}" if rows else ""
+        raise InputError(f"{name}: its fit has no approach 2{why}; fit it again with --method isoflop")
     return rows[0]  # the conventions its fit speaks come first

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..laws import ChinchillaLaw, KaplanLaw, PowerLaw
-from ..published import published_estimate
+from ..published import PublishedEstimate, published_estimate
 from .predictor import Predictor, Scaling
 
 # Columns of a table of runs -> the convention of N that they hold.
@@ -31,11 +31,23 @@ def published_predictor(name: str) -> Predictor:
     return Predictor(
         name=f"{_PREFIX}{row.name}",
         label=row.label,
-        scaling=Scaling(row.params_law, row.tokens_law, row.law),
+        scaling=Scaling(row.params_law, row.tokens_law, row.law, row.frontier),
         n_params=row.n_params,
         flops=row.flops,
         flops_range=known,
+        notes=_notes(row),
     )
+
+
+def _notes(row: PublishedEstimate) -> tuple[str, ...]:
+    notes = []
+    if row.n_params == "flops_per_token":
+        notes.append("what stands for N counts FLOPs per token, not parameters")
+    if row.law is not None and row.flops != FLOPS_OF_LAW.get(row.n_params, "6nd"):
+        notes.append(f"the study counts C as {row.flops}; the optimum of its L(N, D) is taken at C = 6 N D")
+    if row.doubtful:
+        notes.append("second-hand, or a convention that was not verified")
+    return (*notes, row.note) if row.note else tuple(notes)
 
 
 def read_report(source: str | Path) -> dict[str, Any] | None:

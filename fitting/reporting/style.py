@@ -87,3 +87,8 @@ def flops_text(flops: float) -> str:
         return f"{flops:g}"
     mantissa, exponent = f"{flops:.2e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def amount_text(amount: float) -> str:
+    """An amount of anything: a count with its letter up to 1000T, compute above, 5.7e21."""
+    return count_text(amount) if abs(amount) < 1e15 else flops_text(amount)

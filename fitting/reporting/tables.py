@@ -10,14 +10,15 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ..comparison.published_rows import Comparison, ComparisonRow, Exponent, our_rows
-from .style import count_text, exponent_number, flops_text, interval_text, unit_text
+from ..comparison.published_rows import ComparisonRow, Exponent, our_rows
+from .style import count_text, flops_text, interval_text, unit_text
 
 _N_PARAMS_WORDS = {
     "total": "total",
     "non_embedding": "no embed.",
     "blocks_and_head": "blocks+head",
     "flops_per_token": "FLOPs/token",
+    "unverified": "?",
     "n_params": "total",
     "n_params_non_embedding": "no embed.",
     "n_params_blocks_and_head": "blocks+head",
@@ -30,69 +31,27 @@ _FLOPS_WORDS = {
     "hoffmann": "Hoffmann",
     "porian": "Porian",
     "deepseek": "DeepSeek",
+    "unverified": "?",
     "palm": "PaLM",
     "own": "study's",
 }
 _NONE = "-"
 _CAPTION_WIDTH = 84
-_C_REMARK = (
-    "C is counted as named: table's is the FLOPs column of this fit, planned its budgets, Kaplan is 6ND "
-    "without embeddings, study's is a counter of the study's own."
-)
 
 
-def comparison_table(comparison: Comparison) -> Table:
-    """Ours and published, grouped by what N counts; `a - ours` is the published a minus ours.
-
-    The two intervals of a row are of one kind, named beside a.
-    """
-    table = plain_table("Compute-optimal exponents: N* ~ C^a, D* ~ C^b")
-    table.add_column("estimate", min_width=22)
-    table.add_column("N", no_wrap=True)
-    table.add_column("C", no_wrap=True)
-    table.add_column("a", no_wrap=True)
-    table.add_column("b", no_wrap=True)
-    table.add_column("a - ours")
-    for section in comparison.sections:
-        for row in section.rows:
-            _add_comparison_row(table, row)
-        table.add_section()
-    _add_caption(table, [*comparison.remarks, _C_REMARK, *_failures(comparison.rows)])
-    return table
-
-
-def _failures(rows: Sequence[ComparisonRow]) -> list[str]:
+def failures(rows: Sequence[ComparisonRow]) -> list[str]:
     """Why some of our rows have no exponent, each reason once."""
     return list(dict.fromkeys(row.words for row in rows if row.ours and row.params_exponent is None))
 
 
-def _add_caption(table: Table, paragraphs: Sequence[str]) -> None:
+def add_caption(table: Table, paragraphs: Sequence[str]) -> None:
+    """Put `paragraphs` under `table`, each broken where 84 columns end."""
     # rich crops a caption that is wider than its table, so the lines are broken here.
     lines = [
         line for paragraph in paragraphs for line in textwrap.wrap(paragraph, _CAPTION_WIDTH, break_on_hyphens=False)
     ]
     table.caption = Text("\n".join(lines))
     table.caption_justify = "left"
-
-
-def _add_comparison_row(table: Table, row: ComparisonRow) -> None:
-    table.add_row(
-        Text(row.label, style="bold" if row.ours else ""),
-        *map(Text, convention_words(row.n_params, row.flops)),
-        Text(exponent_text(row.params_exponent)),
-        Text(exponent_text(row.tokens_exponent, with_level=False)),
-        Text(_beside(row)),
-    )
-
-
-def _beside(row: ComparisonRow) -> str:
-    """Such as "+.27 above"."""
-    if row.ours and row.params_exponent is None:
-        return "no fit"
-    if row.difference is None:
-        return row.words
-    short = {"ours has no interval": ""}.get(row.words, row.words.removesuffix(" our interval"))
-    return f"{exponent_number(row.difference, signed=True)} {short}".rstrip()
 
 
 def exponents_table(report: Mapping[str, Any]) -> Table:
@@ -109,7 +68,7 @@ def exponents_table(report: Mapping[str, Any]) -> Table:
             Text(exponent_text(row.tokens_exponent)),
             Text((row.words or "converged") if row.params_exponent else "no fit"),
         )
-    _add_caption(table, _failures(our_rows(report)))
+    add_caption(table, failures(our_rows(report)))
     return table
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from isoflop.fitting.comparison.published_rows import Exponent, compare_with_published, our_rows
+from isoflop.fitting.comparison.predictions import tenfold
+from isoflop.fitting.comparison.published_rows import ComparisonRow, Exponent, compare_with_published, our_rows
 from isoflop.fitting.errors import InputError
-from isoflop.fitting.published import published_estimate
-from isoflop.fitting.reporting.tables import comparison_table, exponent_text, exponents_table, minima_table
+from isoflop.fitting.published import published_estimate, published_estimates
+from isoflop.fitting.reporting.comparison import comparison_markdown, comparison_table
+from isoflop.fitting.reporting.tables import exponent_text, exponents_table, minima_table
 
 
 def fit(a: float, half: float | None = 0.05, status: str = "converged") -> dict[str, Any]:
@@ -62,7 +64,7 @@ def printed(renderable: Any, width: int = 100) -> str:
 
 
 def test_every_section_holds_one_convention_of_n_total_first():
-    comparison = compare_with_published(report(), every=True)
+    comparison = compare_with_published(report())
     assert [section.n_params for section in comparison.sections] == ["total", "non_embedding", "blocks_and_head"]
     for section in comparison.sections:
         assert {row.n_params for row in section.rows} == {section.n_params}
@@ -74,62 +76,93 @@ def test_every_section_holds_one_convention_of_n_total_first():
             assert published_estimate(row.name).flops == row.flops
 
 
-def test_kaplan_is_held_against_our_non_embedding_row_of_its_own_count_of_c_only():
-    rows = [row for row in compare_with_published(report(), every=True).rows if row.name == "kaplan"]
-    assert [row.n_params for row in rows] == ["non_embedding"]
-    assert rows[0].beside == "ours, isoFLOP, C as 6nd_non_embedding"
-    assert rows[0].difference == pytest.approx(0.03)
-    assert rows[0].words == "within our interval"
+def row_named(name: str, *, training: str | None = None, **changes: Any) -> ComparisonRow:
+    rows = compare_with_published(report(**changes), every=True, training=training).rows
+    (found,) = [row for row in rows if row.name == name]
+    return found
 
 
-def test_without_a_non_embedding_count_kaplan_is_absent_and_the_remark_says_why():
-    comparison = compare_with_published(report(by_convention=[]), every=True)
-    assert not [row for row in comparison.rows if row.name.startswith("kaplan")]
-    assert any("no such count" in remark for remark in comparison.remarks)
+def test_kaplans_c_min_is_comparable_with_no_matched_sweep() -> None:
+    kaplan = row_named("kaplan")
+    assert kaplan.n_params == "non_embedding"
+    assert not kaplan.comparable
+    assert kaplan.difference is None
+    assert kaplan.words == "not comparable: training is critical_batch, ours matched"
 
 
-def test_the_usual_selection_is_short_and_in_the_order_of_the_file():
+def test_said_otherwise_kaplan_is_held_against_our_row_of_its_own_n_and_c() -> None:
+    kaplan = row_named("kaplan", training="critical_batch")
+    assert kaplan.beside == "ours, isoFLOP, C as 6nd_non_embedding"
+    assert kaplan.difference is not None
+    assert kaplan.difference.value == pytest.approx(0.03)
+    assert not row_named("hoffmann_approach2", training="critical_batch").comparable
+
+
+def test_what_training_held_fixed_is_assumed_aloud() -> None:
+    assumed, said = (compare_with_published(report(), training=training) for training in (None, "matched"))
+    assert any("matched is assumed" in remark for remark in assumed.remarks)
+    assert not any("is assumed" in remark for remark in said.remarks)
+    assert (assumed.to_json()["training"], said.training_assumed) == ({"ours": "matched", "assumed": True}, False)
+    with pytest.raises(InputError, match="--training long: must be one of matched, tuned"):
+        compare_with_published(report(), training="long")
+
+
+def test_comparable_rows_come_first_and_the_others_say_why_not() -> None:
+    for section in compare_with_published(report(), every=True).sections:
+        theirs = [row.comparable for row in section.rows if not row.ours]
+        assert theirs == sorted(theirs, reverse=True)
+        for row in section.rows:
+            if not row.comparable:
+                assert row.words.startswith("not comparable: ")
+                assert (row.difference, row.beside) == (None, None)
+
+
+def test_without_a_non_embedding_count_kaplan_is_shown_by_all_only_and_the_remark_says_why() -> None:
+    few, every = (compare_with_published(report(by_convention=[]), every=every) for every in (False, True))
+    assert not [row for row in few.rows if row.name.startswith("kaplan_")]
+    assert any("no such count" in remark for remark in few.remarks)
+    (kaplan,) = [row for row in every.rows if row.name == "kaplan" and not row.ours]
+    assert kaplan.words == "not comparable: this table has no exponent of N counted as non_embedding"
+
+
+def test_the_usual_selection_is_short_and_all_is_all() -> None:
     usual = [row.name for row in compare_with_published(report()).rows if not row.ours]
     every = [row.name for row in compare_with_published(report(), every=True).rows if not row.ours]
     assert {"hoffmann_approach2", "besiroglu", "kaplan", "porian_tuned"} <= set(usual)
-    assert len(usual) < 20 < len(every)
-    assert set(usual) < set(every)
+    assert len(usual) < 20
+    assert sorted(every) == sorted(estimate.name for estimate in published_estimates())
 
 
-@pytest.mark.parametrize(
-    ("ours", "words"),
-    [(0.47, "within our interval"), (0.40, "above our interval"), (0.58, "below our interval")],
-)
-def test_words_place_the_published_point_in_our_interval(ours, words):
-    fits = {"isoflop": fit(ours), "parametric": fit(0.3)}
-    (row,) = [r for r in compare_with_published(report(fits=fits)).rows if r.name == "hoffmann_approach2"]
-    assert row.words == words
-    assert row.difference == pytest.approx(0.49 - ours)
-
-
-def test_a_published_interval_keeps_its_level_and_takes_no_part():
-    fits = {"isoflop": fit(0.44, half=0.04)}
-    (row,) = [r for r in compare_with_published(report(fits=fits)).rows if r.name == "hoffmann_approach2"]
-    # Its 80 % interval reaches down to .462, into ours: the point .49 does not.
-    assert row.params_exponent == Exponent(0.49, 0.462, 0.534, "80 %")
-    assert row.words == "above our interval"
-
-
-def test_without_an_interval_of_ours_only_the_difference_is_given():
-    fits = {"isoflop": fit(0.44, half=None)}
-    comparison = compare_with_published(report(fits=fits, by_convention=[]))
-    assert "no interval" in comparison.rows[0].words
-    (row,) = [r for r in comparison.rows if r.name == "hoffmann_approach2"]
-    assert (row.words, row.difference) == ("ours has no interval", pytest.approx(0.05))
-
-
-def test_every_shows_ours_under_the_published_counts_of_c_and_compares_within_them():
-    rows = compare_with_published(report(), every=True).rows
+def test_a_published_row_is_held_against_ours_of_its_own_count_of_c() -> None:
+    rows = compare_with_published(report()).rows
     ours = [row.flops for row in rows if row.ours and row.n_params == "total" and row.name == "isoflop"]
     assert ours == ["exact", "6nd", "hoffmann"]
-    (row,) = [row for row in rows if row.name == "hoffmann_approach2"]
-    assert row.beside == "ours, isoFLOP, C as hoffmann"
-    assert row.difference == pytest.approx(0.01)
+    chinchilla, llama = row_named("hoffmann_approach2"), row_named("llama3")
+    assert (chinchilla.beside, chinchilla.differs) == ("ours, isoFLOP, C as hoffmann", ())
+    assert chinchilla.difference is not None
+    assert chinchilla.difference.value == pytest.approx(0.01)
+    assert llama.beside == "ours, isoFLOP, C as 6nd"
+
+
+def test_a_count_of_c_that_differs_slightly_is_compared_and_said() -> None:
+    conventions = {"n_params": "n_params", "flops": "flops", "flops_equals": "6nd"}
+    found = row_named("hoffmann_approach2", conventions=conventions, by_convention=[])
+    assert found.comparable
+    assert found.differs == ("C",)
+    assert "1.10 times 6 N D" in found.remark
+    assert not row_named("nanochat_total", conventions=conventions, by_convention=[]).comparable
+
+
+def test_a_count_of_c_that_nobody_named_is_not_comparable() -> None:
+    conventions = {"n_params": "n_params", "flops": "flops", "flops_equals": None}
+    found = row_named("hoffmann_approach2", conventions=conventions, fits={"isoflop": fit(0.44)}, by_convention=[])
+    assert found.words == "not comparable: C is hoffmann, ours flops"
+
+
+def test_budgets_far_from_the_published_ones_are_told() -> None:
+    near, far = (compare_with_published(report(ranges={"flops": [low, 1e3 * low]})) for low in (1e18, 1e10))
+    assert not any("may change with C" in remark for remark in near.remarks)
+    assert any("from 1e+10 to 1e+13 FLOPs" in remark and "may change with C" in remark for remark in far.remarks)
 
 
 def test_parametric_exponents_speak_6nd_of_their_own_n_and_appear_once():
@@ -141,7 +174,7 @@ def test_a_fit_that_failed_says_so_and_the_parametric_row_stands_in():
     rows = [row for row in compare_with_published(report()).rows if row.n_params == "blocks_and_head"]
     assert rows[0].params_exponent is None
     assert rows[0].words == "no fit: no minimum inside its sizes"
-    assert {row.beside for row in rows if not row.ours} == {"ours, parametric, C as porian"}
+    assert {row.beside for row in rows if row.comparable and not row.ours} == {"ours, parametric, C as porian"}
 
 
 def test_a_failure_of_the_chosen_fit_is_taken_from_the_warnings():
@@ -178,7 +211,7 @@ def test_the_comparison_is_json():
 
 
 @pytest.mark.parametrize("every", [False, True])
-def test_tables_fit_100_columns_and_no_number_is_broken(every):
+def test_tables_fit_100_columns_and_no_number_is_broken(every: bool) -> None:
     comparison = compare_with_published(report(), every=every)
     text = printed(comparison_table(comparison))
     assert max(map(len, text.splitlines())) <= 100
@@ -191,14 +224,33 @@ def test_tables_fit_100_columns_and_no_number_is_broken(every):
     assert all(remark in words for remark in comparison.remarks)
 
 
-def test_every_printed_row_names_its_conventions():
+def test_every_published_interval_is_shown_with_its_level_and_every_unverified_row_marked() -> None:
+    text = comparison_markdown(compare_with_published(report(), every=True))
+    lines = {line.split(" | ")[0].removeprefix("| "): line for line in text.splitlines()}
+    for estimate in published_estimates():
+        line = lines[estimate.label + " †" * estimate.doubtful]
+        if estimate.params_low is not None:
+            bounds = f"{estimate.params_low:.3f}".removeprefix("0").removesuffix("0")
+            assert bounds in line
+            assert estimate.interval in line
+
+
+def test_every_printed_row_names_its_count_of_c_and_the_verdict() -> None:
     lines = printed(comparison_table(compare_with_published(report()))).splitlines()
-    (chinchilla,) = [line for line in lines if "Chinchilla, approach 2" in line]
-    assert chinchilla.split("2", 1)[1].split()[:2] == ["total", "Hoffmann"]
-    assert ".49 [.46, .53] 80 %" in chinchilla
-    assert "+.05 within" in chinchilla
+    (besiroglu,) = [line for line in lines if "Besiroglu" in line]
+    assert "Hoffmann  .51 [.49, .53] 1 SE" in besiroglu
+    assert "+.03 (.03) same" in besiroglu
     (kaplan,) = [line for line in lines if "Kaplan, N(C_min)" in line]
-    assert "no embed.    Kaplan" in kaplan
+    assert "Kaplan    .73" in kaplan
+    assert "not comparable:" in kaplan
+
+
+def test_markdown_says_each_reason_whole() -> None:
+    text = comparison_markdown(compare_with_published(report()), tenfold=tenfold(report()))
+    (kaplan,) = [line for line in text.splitlines() if line.startswith("| Kaplan, N(C_min) | Kaplan | critical")]
+    assert kaplan.endswith("| not comparable: training is critical_batch, ours matched |")
+    assert "| Chinchilla, approach 1 | total, Hoffmann | 3.2x [3.1, 3.2] 80 % | 3.2x [3.2, 3.3] 80 % |" in text
+    assert "| Kaplan, N(C_min) | no embed., Kaplan | 5.4x | 1.9x |" in text
 
 
 def test_the_exponents_table_says_why_a_fit_is_missing():

@@ -147,7 +147,9 @@ def test_options_that_make_no_sense(command: Callable[..., Any], tmp_path: Path,
     refused(command("fit", path, *words), says)
 
 
-@pytest.mark.parametrize("name", ["plan", "sweep", "status", "cancel", "run", "fit", "compare", "bench"])
+@pytest.mark.parametrize(
+    "name", ["plan", "sweep", "status", "cancel", "run", "fit", "compare", "forecast", "downstream", "bench"]
+)
 def test_every_command_has_help_with_an_example(command: Callable[..., Any], name: str) -> None:
     done = command(name, "--help")
     assert done.status == 0

@@ -129,7 +129,7 @@ def test_curves_are_fitted_at_flops_and_by_their_ends(command: Callable[..., Any
     ends = command("fit", path, "--ends", "--method", "parametric", "--json", "-", "--resamples", 0)
     assert json.loads(ends.out)["n_runs"] == 12
     for words, says in (
-        (("--at-flops", "1e20,x"), "'x' is no number of FLOPs"),
+        (("--at-flops", "1e20,x"), "'x' is no number"),
         (("--at-flops", "1e9"), "no curve has points to both sides"),
         (("--at-flops", "1e21", "--curves"), "leave --curves and --ends out"),
         (("--mapping", tmp_path / "nowhere.yaml"), "cannot be read"),

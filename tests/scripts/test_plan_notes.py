@@ -12,22 +12,24 @@ from isoflop.training.records import SweepFolder
 SMOKE = Path(__file__).resolve().parents[2] / "configs" / "smoke.yaml"
 
 
-def notes(out: str) -> list[str]:
-    return [line for line in out.splitlines() if line.startswith("Note: ")]
+def warnings(out: str, code: str) -> list[str]:
+    return [line for line in out.splitlines() if line.startswith(f"warning [{code}]: ")]
 
 
 def test_plan_groups_the_notes_on_the_recipe(command: Callable[..., Any]) -> None:
-    assert notes(command("plan", SMOKE).out) == []
-    done = command("plan", SMOKE, "--set", "recipe.learning_rate={rule: step_law, multiplier: .01}")
-    (note,) = notes(done.out)
+    assert warnings(command("plan", SMOKE, "--sims", 0).out, "recipe_range") == []
+    done = command("plan", SMOKE, "--sims", 0, "--set", "recipe.learning_rate={rule: step_law, multiplier: .01}")
+    (warning,) = warnings(done.out, "recipe_range")
     n_cells = done.out.split(" cells")[0].split()[-1]
-    assert note.startswith(f"Note: {n_cells} of {n_cells} cells: recipe_range: learning_rate step_law: N non-embedding")
+    said = f"warning [recipe_range]: {n_cells} of {n_cells} cells: learning_rate step_law: N non-embedding"
+    assert warning.startswith(said)
+    assert "isoflop tune" in warning
 
 
 def test_plan_says_which_cells_end_before_their_rate_has_decayed(command: Callable[..., Any]) -> None:
     warmup = "recipe.schedule.warmup={rule: params, factor: 3}"
-    (note,) = notes(command("plan", SMOKE, "--set", warmup).out)
-    assert "end before their rate has decayed (phase hot)" in note
+    (warning,) = warnings(command("plan", SMOKE, "--sims", 0, "--set", warmup).out, "hot_cells")
+    assert "end before their rate has decayed (phase hot)" in warning
 
 
 def test_plan_shows_what_training_holds_of_each_validation_set(command: Callable[..., Any], tmp_path: Path) -> None:
@@ -53,14 +55,14 @@ def test_plan_shows_what_training_holds_of_each_validation_set(command: Callable
 
 def test_plan_shows_the_memory_of_each_cell_and_writes_its_bytes(command: Callable[..., Any], tmp_path: Path) -> None:
     device = ("--set", "execution.device=cpu")
-    done = command("plan", SMOKE, *device, "--json", tmp_path / "plan.json")
+    done = command("plan", SMOKE, *device, "--sims", 0, "--json", tmp_path / "plan.json")
     assert "the peak of a process that trains one cell on the CPU, the whole batch at a time" in done.out
-    assert max(map(len, done.out.split("\nN and D count")[0].splitlines())) <= 100
+    assert max(map(len, done.out.split("\nN and D count")[0].splitlines()[1:])) <= 100
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert plan["memory"]["device"] == "cpu"
     for cell in plan["cells"]:
         assert f" {plan['memory']['bytes'][cell['run_id']] / 2**20:,.0f}M " in done.out
     assert len(SweepFolder(tmp_path).read_plan().cells) == len(plan["cells"]), "what run.py trains from"
-    on_gpu = command("plan", SMOKE, "--set", "execution.device=cuda", "--set", "execution.micro_batch=1")
+    on_gpu = command("plan", SMOKE, "--sims", 0, "--set", "execution.device=cuda", "--set", "execution.micro_batch=1")
     assert "the most that torch allocates on the GPU for one cell" in on_gpu.out
     assert "1 of its sequences at a time" in on_gpu.out

@@ -9,17 +9,11 @@ from typing import Any
 import yaml
 
 from ...fitting.errors import InputError
+from ...fitting.yaml_keys import UniqueKeys
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader whose floats and booleans are those of YAML 1.2 (PyYAML reads `1e18` as text, and `on` as true)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+class _Loader(UniqueKeys):
+    """A loader whose floats and booleans are those of YAML 1.2 (PyYAML reads `1e18` as text, and `on` as true)."""
 
 
 _Loader.yaml_implicit_resolvers = {
