@@ -119,6 +119,7 @@ def main(
     costs = sweep_costs(plan, device, records, devices=devices, throughput=throughput, price_per_hour=price)
 
     # Imported here: `sweep` takes its plan from this module, and starts a second earlier without scipy and pandas.
+    from isoflop.fitting.precision.noise import NoiseKind
     from isoflop.fitting.reporting.precision import expected_text, precision_report
     from isoflop.scripts.plan_design import DesignOptions, run_design
     from isoflop.scripts.plan_precision import Assumptions, Simulation, expected_precision
@@ -141,6 +142,8 @@ def main(
     if precision is not None:
         warnings += precision.warnings
         expected = f"; {expected_text(precision)}"
+        if precision.noise.kind is NoiseKind.PORIAN:
+            expected += ", on an assumed noise (--noise)"
     if json_file is not None:
         _write(json_file, plan, device, costs, assumed.to_json(precision), warnings)
     if json_file == "-":

@@ -44,8 +44,8 @@ class Assumptions:
         words = [f"Prior: {law.name}{why_law}.", f"Noise: {model.describe()}{why_noise}."]
         if law.name.startswith("published:"):
             words.append(
-                "The errors are those of that law: on other surfaces true ones were .7 to 3.4 times them. The fit of a pilot, "
-                "the smallest budgets with three seeds, tells them within a quarter (docs/planning.md)."
+                "The errors are those of that law: on other surfaces true ones were .7 to 3.4 times them. The fit of a "
+                "pilot, the smallest budgets with three seeds, tells them within a quarter (docs/planning.md)."
             )
         if law.n_params not in N_PARAMS_COLUMNS:
             words.append(f"{law.name} counts N as {law.n_params}; it is taken for {column} here.")

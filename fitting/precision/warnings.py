@@ -168,8 +168,8 @@ def _no_answer(method: MethodPrecision) -> Warn | None:
     reason = f" ({method.failures[0][0]})" if method.failures else ""
     return Warn(
         f"no_{method.method}",
-        f"{method.method} has an answer in {method.n_answered} of {method.n_sims} simulations{reason}, and its expected "
-        "error is of those alone: use another method, or widen the sizes and add budgets",
+        f"{method.method} has an answer in {method.n_answered} of {method.n_sims} simulations{reason}, and its "
+        "expected error is of those alone: use another method, or widen the sizes and add budgets",
     )
 
 
