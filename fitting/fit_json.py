@@ -99,8 +99,15 @@ def _columns(resamples: NDArray[np.float64] | None, names: tuple[str, ...]) -> d
 
 
 def _ranges(table: RunTable) -> dict[str, list[float]]:
-    """What the fitted runs span, in the conventions of the fits: least and most."""
+    """What the fitted runs span, in the conventions of the fits: least and most.
+
+    `flops` is the runs' own count, `flops_6nd` 6 N D of the N chosen, in which the laws of N and D speak, and `budget`
+    the planned budgets, where every run has one.
+    """
     columns = {name: table.fitted[name].to_numpy(dtype=float) for name in ("n_params", "tokens", "flops")}
+    columns["flops_6nd"] = 6 * columns["n_params"] * columns["tokens"]
+    if table.budgets is not None:
+        columns["budget"] = table.budgets
     return {name: [float(values.min()), float(values.max())] for name, values in columns.items()}
 
 

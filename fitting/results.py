@@ -96,18 +96,21 @@ class MinimumChoice:
 
 @dataclass(frozen=True)
 class LossNoise:
-    """The noise of one run's loss that weighs the minima and makes the intervals.
+    """The noise of the losses that weighs the minima and makes the intervals.
 
-    `sigma` is pooled over the budgets, in the unit of the loss; `freedom` its degrees of freedom; `source`
-    "residuals", or "residuals and replicates" where runs of one size measure it too. `prior_freedom` says how far
-    the budgets agree on it: each budget's own variance counts with its own degrees of freedom beside so many of
-    the pool's (inf: all budgets share one noise).
+    `sigma` is that of one run, pooled over the budgets, in the unit of the loss; `freedom` its degrees of freedom;
+    `source` "residuals", or "residuals and replicates" where runs of one size measure it too. `prior_freedom` says
+    how far the budgets agree on it: each budget's own variance counts with its own degrees of freedom beside so many
+    of the pool's (inf: all budgets share one noise). `between_cells`, in the same unit, is the standard deviation of
+    what the runs of one size share beyond that, which more seeds do not average away; 0 where seeds explain all
+    scatter, or are not there to tell: then `sigma` holds both.
     """
 
     sigma: float
     freedom: int
     source: str
     prior_freedom: float
+    between_cells: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
@@ -85,13 +85,15 @@ def pilot_of(grid: PlannedGrid, truth: Surface, noise: str, seed: int, prior: st
     return RunTable(pd.DataFrame({name: getattr(pilot, name) for name in names} | {"loss": loss}))
 
 
-def spread_of(grid: PlannedGrid, truth: Surface, noise: str, sweeps: int, seed: int) -> dict[str, Spread | None]:
+def spread_of(
+    grid: PlannedGrid, truth: Surface, noise: str, sweeps: int, seed: int, methods: Sequence[str]
+) -> dict[str, Spread | None]:
     """How a scatters over simulated sweeps, by method."""
     sweep, rng = SimulatedSweep(grid), np.random.default_rng((3, seed))
-    values: dict[str, list[float]] = {method: [] for method in COMPARED}
+    values: dict[str, list[float]] = {method: [] for method in methods}
     for _ in range(sweeps):
         loss = drawn(grid, truth, noise, rng)
-        for method in COMPARED:
+        for method in methods:
             try:
                 values[method].append(METHODS[method](sweep, loss, 0, 0, None).params_law.exponent)
             except FitError:
@@ -99,7 +101,9 @@ def spread_of(grid: PlannedGrid, truth: Surface, noise: str, sweeps: int, seed: 
     return {method: Spread.of(np.array(found), truth.params_exponent) for method, found in values.items()}
 
 
-def one_case(case: tuple[str, str, str, str], seed: int, sweeps: int) -> list[dict[str, Any]]:
+def one_case(
+    case: tuple[str, str, str, str], seed: int, sweeps: int, methods: Sequence[str] = COMPARED
+) -> list[dict[str, Any]]:
     """Predicted and true standard error of a for one prior, grid, truth and noise; a row a method."""
     prior, grid_name, truth_name, noise_name = case
     budgets, within, n_sizes = GRIDS[grid_name]
@@ -112,8 +116,8 @@ def one_case(case: tuple[str, str, str, str], seed: int, sweeps: int) -> list[di
         law = fit_law(frame["n_params"], frame["tokens"], frame["loss"]).law
         grid = PlannedGrid.centred(law, budgets, n_sizes, within)
     noise = NoiseModel.measured(pilot)
-    planned = simulate(grid, law, noise, methods=COMPARED, at_flops=1e22, sims=sweeps, seed=seed, intervals=False)
-    true = spread_of(grid, truth, noise_name, sweeps, seed)
+    planned = simulate(grid, law, noise, methods=methods, at_flops=1e22, sims=sweeps, seed=seed, intervals=False)
+    true = spread_of(grid, truth, noise_name, sweeps, seed, methods)
     said = dict(zip(("prior", "grid", "truth", "noise"), case, strict=True)) | {"measured_noise": noise.describe()}
     return [
         said | {"method": method.method} | _compared(method.params_exponent, true[method.method], sweeps)

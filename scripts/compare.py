@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from isoflop.fitting.analysis import Options, analyse
+from isoflop.fitting.comparison.counting import declared
 from isoflop.fitting.comparison.predictions import Prediction, predictions, tenfold, to_json
 from isoflop.fitting.comparison.published_rows import compare_with_published
 from isoflop.fitting.errors import InputError
@@ -26,7 +27,7 @@ from isoflop.fitting.reporting.forest import forest_figure
 from isoflop.fitting.reporting.style import flops_text
 from isoflop.scripts.amounts import amounts
 from isoflop.scripts.cli import Debug, run
-from isoflop.scripts.compare_sweeps import compare_sweeps, split_by
+from isoflop.scripts.compare_sweeps import compare_sweeps, counts_asked, names_of, split_by
 from isoflop.scripts.fit import check_writable
 from isoflop.scripts.output import show
 from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Where, columns_of
@@ -55,7 +56,7 @@ def _check_markdown(markdown: str | None, json_file: str | None) -> None:
 
 def _compare_with_published(
     source: str,
-    report: dict[str, Any],
+    report: Mapping[str, Any],
     *,
     every: bool,
     training: str | None,
@@ -116,12 +117,16 @@ def main(
         typer.Option(
             metavar="NAME",
             help="Of one source: what its training held fixed (matched, tuned, untuned, fixed_batch, critical_batch, "
-            "early_stopped, hot).  [default: matched, and that this is assumed is said]",
+            "early_stopped, hot, simulated).  [default: matched, and that this is assumed is said]",
         ),
     ] = None,
     flops: Annotated[
         str | None,
-        typer.Option(metavar="C,...", help="Predict N*, D* and the loss at these FLOPs, ours and published laws'."),
+        typer.Option(
+            metavar="C,...",
+            help="Of one source: predict N*, D* and the loss at these FLOPs, ours and published laws'; of two: compare "
+            "their losses there.",
+        ),
     ] = None,
     beside: Annotated[
         str | None,
@@ -129,7 +134,7 @@ def main(
     ] = None,
     counting: Annotated[
         str | None,
-        typer.Option(metavar="N:C,...", help="Of several: how each counts, where tables do not say, as total:6nd."),
+        typer.Option(metavar="N:C,...", help="How each source counts, where its table does not say, as total:6nd."),
     ] = None,
     group_by: Annotated[
         str | None, typer.Option(metavar="COL", help="Of one source: a sweep for each value of a column.")
@@ -145,6 +150,8 @@ def main(
 
     Example: python scripts/compare.py runs/demo
     """
+    if json_file not in (None, "-") and Path(json_file).is_dir():
+        raise InputError(f"--json {json_file}: is a folder; name a file in it, or give -")
     check_writable(json_file)
     _check_markdown(markdown, json_file)
     if figure is not None:
@@ -161,15 +168,19 @@ def main(
     if len(reports) > 1:
         if training is not None or every:
             raise InputError(f"{'--all' if every else '--training'}: is for one source beside published estimates")
+        if budgets and len(reports) > 2:
+            raise InputError(f"--flops {flops}: losses are compared of two sweeps at a time; {len(reports)} are given")
         written = {"figure": figure, "json_file": json_file, "markdown": markdown}
         compare_sweeps(names, reports, beside=beside, counting=counting, flops=budgets, **written)
         return
-    for option, value in (("--beside", beside), ("--counting", counting)):
-        if value is not None:
-            raise InputError(f"{option} {value}: is for several sources; one is held beside all that count alike")
+    if beside is not None:
+        raise InputError(f"--beside {beside}: is for several sources; one is held beside all that count alike")
+    report: Mapping[str, Any] = reports[0]
+    for n_params, count in counts_asked(counting, 1):
+        report = declared(report, names_of(source)[0], n_params, count)
     _compare_with_published(
         names[0],
-        reports[0],
+        report,
         every=every,
         training=training,
         flops=budgets,

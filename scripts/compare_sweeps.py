@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isoflop.fitting.analysis import Options
+from isoflop.fitting.comparison import counting as counts
 from isoflop.fitting.comparison import ladder
 from isoflop.fitting.comparison.moves import COMBINED_NOTE
 from isoflop.fitting.comparison.pairs import ExponentPair, PairComparison, Sweep, compare_pair, declared
@@ -33,6 +34,7 @@ class _Found:
     rungs: tuple[Rung, ...]
     pair: PairComparison | None
     counted: tuple[ladder.CountedRow, ...]
+    taken: tuple[str, ...]  # what tables do not say of their counts
 
     @property
     def headlines(self) -> list[str]:
@@ -46,7 +48,7 @@ class _Found:
     @property
     def sentences(self) -> list[str]:
         """What to say after them: what compares with what, and rung by rung what was changed."""
-        said = [] if self.pair is None else [*self.pair.remarks]
+        said = self.taken if self.pair is None else self.pair.remarks
         steps = ladder.published_steps(self.rungs[0].beside, self.rungs[-1].beside) if self.pair is not None else []
         moves = [rung.change for rung in self.rungs] + [pair.params_difference for pair in self.exponents]
         note = [COMBINED_NOTE] if any(move and move.method == "intervals" for move in moves) else []
@@ -96,7 +98,7 @@ def compare_sweeps(
     read beside those they share. Raises InputError as `rungs_of`, `declared` and `compare_pair` do.
     """
     sweeps = [Sweep(name, report) for name, report in zip(names_of(sources), reports, strict=True)]
-    for i, (n_params, count) in enumerate(_counts(counting, len(sweeps))):
+    for i, (n_params, count) in enumerate(counts_asked(counting, len(sweeps))):
         sweeps[i] = declared(sweeps[i], n_params, count)
     names = [sweep.name for sweep in sweeps]
     published = [name.strip() for name in beside.split(",")] if beside else ladder.usual_beside(names)
@@ -104,6 +106,7 @@ def compare_sweeps(
         rungs_of([(sweep.name, sweep.report) for sweep in sweeps], published),
         compare_pair(sweeps[0], sweeps[1], flops) if len(sweeps) == 2 else None,
         ladder.counted_rows(sweeps[-1].report),
+        tuple(f"{each.name}: {counts.taken_for(each.report)}" for each in sweeps if counts.undeclared(each.report)),
     )
     if figure is not None:
         rungs_figure(found.rungs, found.counted).savefig(figure, dpi=160)
@@ -157,13 +160,17 @@ def _short(path: Path) -> str:
     return path.stem if folder is None else folder.resolve().name
 
 
-def _counts(counting: str | None, n_sweeps: int) -> list[tuple[str, str]]:
-    """`N:C,N:C` as pairs, one a sweep; none where nothing is given."""
+def counts_asked(counting: str | None, n_sweeps: int) -> list[tuple[str, str]]:
+    """`N:C,N:C` as pairs, one a sweep; none where nothing is given.
+
+    Raises InputError for another number of them, and for a count that is not known.
+    """
     if counting is None:
         return []
     pairs = [tuple(part.strip() for part in item.split(":")) for item in counting.split(",")]
     if len(pairs) != n_sweeps:
-        raise InputError(f"--counting {counting}: {len(pairs)} counts for {n_sweeps} sweeps; give N:C for each")
+        sweeps = "1 sweep" if n_sweeps == 1 else f"{n_sweeps} sweeps"
+        raise InputError(f"--counting {counting}: {len(pairs)} counts for {sweeps}; give N:C for each")
     for item in pairs:
         if len(item) != 2 or item[0] not in N_PARAMS_CONVENTIONS[:-1] or item[1] not in FLOPS_CONVENTIONS[:-1]:
             raise InputError(

@@ -23,7 +23,7 @@ from isoflop.scripts.amounts import amounts
 from isoflop.scripts.cli import Debug, Overrides, run
 from isoflop.scripts.fit import check_writable
 from isoflop.scripts.forecast_asked import DAYS, MFU, USE, questions_of, rates_of, refuse_idle, spending_of
-from isoflop.scripts.forecast_laws import Law, laws_of
+from isoflop.scripts.forecast_laws import Law, laws_of, own_laws
 from isoflop.scripts.forecast_model import check_file, model_lines, model_of
 from isoflop.scripts.forecast_sections import Sections, Wanted, sections_of
 from isoflop.scripts.output import show
@@ -173,6 +173,13 @@ def main(
         raise InputError("no LAW is given; name one, as published:besiroglu or runs/demo (--list shows the published)")
     check_file(write_file)
     any_stock, throughput = stock or dollars, device or peak_tflops
+    of_runs = (
+        ("--method", method),
+        ("--columns", columns or None),
+        ("--mapping", mapping),
+        ("--where", where or None),
+        ("--keep-flagged", keep_flagged),
+    )
     refuse_idle(
         ("--inference-cost-ratio", inference_cost_ratio, "--inference-tokens", inference_tokens),
         ("--anchor-flops", anchor_flops, "--wrong-exponent", wrong_exponent),
@@ -184,13 +191,21 @@ def main(
         ("--year", year, "--stock or --dollars", any_stock),
         ("--set", overrides, "--model", model),
         ("--write", write_file, "--model", model),
+        (
+            "--stocks",
+            stocks_file,
+            "--stock, --dollars, --device or --data-horizon",
+            any_stock or device or data_horizon,
+        ),
+        *((option, given, "fits of runs, not published laws", own_laws(law)) for option, given in of_runs),
     )
     stocks = load_stocks(stocks_file)
     spending = spending_of(stocks, stock, dollars, share=share, days=days, use=USE if use is None else use, year=year)
     if spending is not None and flops is not None:
         raise InputError("--flops contradicts --stock and --dollars, which say the compute; leave one out")
     budgets = amounts("--flops", flops) if spending is None else [spending.flops]
-    questions = questions_of(budgets, loss, params, tokens)
+    source = "--flops" if spending is None else "--stock" if dollars is None else "--dollars"
+    questions = questions_of(budgets, loss, params, tokens, source)
     rates = rates_of(
         stocks,
         price_per_flop=price_per_flop,

@@ -25,6 +25,11 @@ class Law:
     fit_warnings: tuple[Mapping[str, str], ...] = ()
 
 
+def own_laws(sources: Sequence[str]) -> list[str] | None:
+    """Those of `sources` that are not published names; None where there is none."""
+    return [source for source in sources if not source.startswith(PUBLISHED)] or None
+
+
 def laws_of(sources: Sequence[str], method: str | None, chosen: dict[str, Any]) -> list[Law]:
     """One for each published name, and of other sources one for each fit that predicts, or the `method` alone.
 
@@ -32,7 +37,7 @@ def laws_of(sources: Sequence[str], method: str | None, chosen: dict[str, Any]) 
     """
     if method is not None and method not in METHODS:
         raise InputError(f"--method {method!r}: must be one of {', '.join(METHODS)}")
-    own = [source for source in sources if not source.startswith(PUBLISHED)]
+    own = own_laws(sources) or []
     names = dict(zip(own, names_of(own), strict=True))
     laws: list[Law] = []
     for source in dict.fromkeys(sources):
@@ -57,7 +62,7 @@ def _fitted(source: str, name: str, method: str | None, chosen: dict[str, Any]) 
     wanted = {method: found[method]} if method is not None else found
     repeats, warnings = _repeats(report), tuple(report.get("warnings", ()))
     return [
-        Law(replace(one, label=f"{name}, {kind}", notes=_notes(one, report["fits"][kind])), repeats, warnings)
+        Law(replace(one, label=f"{name}, {kind}", notes=_notes(one, kind, report["fits"][kind])), repeats, warnings)
         for kind, one in wanted.items()
     ]
 
@@ -67,12 +72,21 @@ def _repeats(report: Mapping[str, Any]) -> DataConstrainedLaw | None:
     return DataConstrainedLaw(ChinchillaLaw(**fit["base"]), fit["R_D"], fit["R_N"]) if fit else None
 
 
-def _notes(predictor: Predictor, fit: Mapping[str, Any]) -> tuple[str, ...]:
+def _notes(predictor: Predictor, kind: str, fit: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [*predictor.notes]
     if fit.get("status") not in (None, "converged"):
         notes.append(f"the fit's status is {fit['status']}")
     if not predictor.draws:
-        notes.append("its fit.json holds no resamples of this fit, so it has no intervals; fit it again for them")
+        notes.append(_without_intervals(kind, fit))
     if predictor.flops_range is None:
         notes.append("its fit.json does not say what compute it was fitted on; fit it again to know what extrapolates")
     return tuple(notes)
+
+
+def _without_intervals(kind: str, fit: Mapping[str, Any]) -> str:
+    """Why forecasts of a fit have none."""
+    if kind == "kaplan":
+        return "forecasts of Kaplan's law have no intervals: fit.json keeps none of its resamples"
+    if "resamples" in fit:
+        return "the fit has no resamples (too few budgets or runs, or none were asked for), so it has no intervals"
+    return "its fit.json holds no resamples of this fit, so it has no intervals; fit it again for them"

@@ -11,7 +11,7 @@ from isoflop.fitting.reporting.style import count_text, flops_text
 from isoflop.scripts.cli import naming
 from isoflop.training.config import load_config
 from isoflop.training.corpus import prepare_corpus
-from isoflop.training.launchable import Launchable, launchable
+from isoflop.training.launchable import SIX_N_D, Launchable, launchable
 
 
 def model_of(config: Path, overrides: Sequence[str], answers: Sequence[Answer], file: Path | None) -> Launchable:
@@ -31,7 +31,7 @@ def model_of(config: Path, overrides: Sequence[str], answers: Sequence[Answer], 
         sweep = load_config(config, overrides)
         corpus = prepare_corpus(sweep.data).info
         # The optimum of a surface is at 6 N D, whatever the study counts.
-        flops_count = "" if law.scaling.surface is not None else law.flops
+        flops_count = SIX_N_D if law.scaling.surface is not None else law.flops
         found = launchable(
             sweep, corpus, answer.size.value, answer.flops.value, count=law.n_params, flops_count=flops_count
         )
@@ -65,7 +65,7 @@ def model_lines(found: Launchable, file: Path | None) -> list[str]:
         f"epochs; {flops_text(cell.budget)} FLOPs as its grid counts them",
         f"  learning rate {cell.learning_rate:.3g}, beta2 {cell.beta2:g}, weight decay {cell.weight_decay:.3g}",
         f"  memory {found.memory / 2**30:,.2f} GiB on one {found.device}, the whole batch at a time, by formula",
-        *(f"  note: {note}" for note in cell.notes),
+        *(f"  note: {note}" for note in found.notes),
     ]
     if found.lacks:
         lines.append(f"  cannot be planned yet: {found.lacks}")
@@ -77,11 +77,18 @@ def model_lines(found: Launchable, file: Path | None) -> list[str]:
 
 
 def _header(found: Launchable, answer: Answer, file: Path) -> str:
-    trial = found.sweep.grid.budgets[0]
+    trial, question = found.sweep.grid.budgets[0], answer.question
+    label, flops = answer.predictor.label, flops_text(answer.flops.value)
+    size = f"N = {count_text(found.wanted_params)}"
+    given = question.is_run or "n_params" in question.given
+    first = (
+        f"{size}, as asked, at {flops} FLOPs by {label}."
+        if given
+        else f"What {label} forecasts for {flops} FLOPs: {size}."
+    )
     return (
-        f"What {answer.predictor.label} forecasts for {flops_text(answer.flops.value)} FLOPs: "
-        f"N = {count_text(found.wanted_params)}.\n"
-        f"This ladder's nearest model has {count_text(found.n_params)}, counted alike; it trains on "
+        f"{first}\n"
+        "This ladder's nearest model has {count_text(found.n_params)}, counted alike; it trains on "
         f"{count_text(found.cell.tokens)} tokens.\n\n"
         f"  python scripts/sweep.py {file}\n\n"
         f"The budget of {flops_text(trial)} is a trial of the same model: a grid has two budgets at least.\n"

@@ -15,15 +15,16 @@ from isoflop.fitting.forecasting.answers import Answer
 from isoflop.fitting.forecasting.costs import Rates, cost_of
 from isoflop.fitting.forecasting.fleets import data_horizon
 from isoflop.fitting.forecasting.spending import Spending, beside_stocks
-from isoflop.fitting.forecasting.stocks import Stocks, describe, load_stocks
+from isoflop.fitting.forecasting.stocks import Stocks, describe, load_stocks, not_verified
 from isoflop.fitting.reporting.forecast_beside import (
     believed_table,
     cost_table,
+    horizon_text,
     repeated_table,
     served_table,
     stocks_table,
 )
-from isoflop.fitting.reporting.style import count_text, flops_text
+from isoflop.fitting.reporting.style import flops_text
 from isoflop.scripts.forecast_laws import Law
 
 Answered = Sequence[tuple[Law, Answer]]
@@ -131,33 +132,43 @@ def _add_stocks(sections: Sections, answered: Answered, spending: Spending, stoc
 
 
 def _add_horizons(sections: Sections, answered: Answered, text: str, stocks: Stocks) -> None:
-    """When D* of a growing budget, the first of the stocks, passes `text`; said once a law."""
-    budget, goal = next(iter(stocks.budgets.values())), stocks.find("texts", text)
-    said: dict[str, str] = {}
-    for entry, (law, _) in zip(sections.json, answered, strict=True):
-        predictor = law.predictor
-        if predictor.scaling.tokens_law is None:
-            sections.unsaid.append(f"{predictor.name}: does not say D*(C), which --data-horizon needs")
-            continue
-        found = data_horizon(predictor.scaling.tokens_law, budget, goal)
-        entry["data_horizon"] = {"text": text, "budget": budget.name, **asdict(found)}
-        year = "never" if found.year is None else f"in {found.year:.1f}, at {count_text(found.tokens or 0.0)} tokens"
-        said[predictor.label] = f"{predictor.label}: {year}: {'; '.join(found.assumptions)}"
-    if not said:
-        raise InputError(sections.unsaid[-1])
-    sections.shown += [
-        "",
-        f"D* of a budget that grows as {budget.name}'s passes {text}, {describe(goal)}:",
-        *said.values(),
-    ]
+    """When D* of each growing budget of the stocks passes `text`; said once a law."""
+    goal, reasons, anyone = stocks.find("texts", text), [], False
+    for budget in stocks.budgets.values():
+        said: dict[str, str] = {}
+        for entry, (law, _) in zip(sections.json, answered, strict=True):
+            predictor = law.predictor
+            try:
+                if predictor.scaling.tokens_law is None:
+                    raise InputError(f"{predictor.name}: does not say D*(C), which --data-horizon needs")
+                found = data_horizon(predictor.scaling.tokens_law, budget, goal)
+            except InputError as error:
+                reasons.append(str(error))
+                continue
+            doubtful = not_verified((budget, goal))
+            one = {"text": goal.name, "budget": budget.name, **asdict(found), "not_verified": doubtful}
+            entry.setdefault("data_horizon", []).append(one)
+            said[predictor.label] = f"{predictor.label}: {horizon_text(found)}: {'; '.join(found.assumptions)}"
+        if said:
+            anyone = True
+            mark = "" if budget.verified else " (NOT VERIFIED)"
+            whose = f"D* of a budget that grows as {budget.name}'s{mark} passes {goal.name}, {describe(goal)}:"
+            sections.shown += ["", whose, *said.values()]
+    if not anyone:
+        raise InputError(reasons[0] if reasons else "--data-horizon: the stocks hold no budgets")
+    sections.unsaid += dict.fromkeys(reasons)
 
 
 def _add_costs(sections: Sections, answered: Answered, rates: Rates) -> None:
     rows = [(answer, cost_of(answer.flops, rates)) for _, answer in answered]
     for entry, (_, cost) in zip(sections.json, rows, strict=True):
-        entry["cost"] = beside.to_json(vars(cost))
+        entry["cost"] = beside.to_json(vars(cost)) | {
+            "from": [describe(stock) for stock in rates.stocks],
+            "not_verified": not_verified(rates.stocks),
+        }
     sections.shown.append(cost_table(rows))
     if rates.peak_flops is not None:
         sections.shown.append(
             f"At {rates.mfu:g} of a peak of {rates.peak_flops / 1e12:,.0f} TFLOP/s a device, {rates.devices} at once."
         )
+    sections.shown += [f"{stock.section}.{stock.name}: {describe(stock)}." for stock in rates.stocks]

@@ -15,7 +15,7 @@ from isoflop.scripts.amounts import positive
 from isoflop.scripts.cli import ConfigFile, Debug, Overrides, run
 from isoflop.scripts.output import show
 from isoflop.scripts.plan_costs import cost_lines, throughput_of, time_text
-from isoflop.scripts.plan_folder import records_of
+from isoflop.scripts.plan_folder import failed_words, records_of
 from isoflop.scripts.plan_table import (
     corpus_words,
     cost_words,
@@ -121,7 +121,7 @@ def main(
     # Imported here: `sweep` takes its plan from this module, and starts a second earlier without scipy and pandas.
     from isoflop.fitting.precision.noise import NoiseKind
     from isoflop.fitting.reporting.precision import expected_text, precision_report
-    from isoflop.scripts.plan_design import DesignOptions, run_design
+    from isoflop.scripts.plan_design import DesignOptions, refuse_beside_design, run_design
     from isoflop.scripts.plan_precision import Assumptions, Simulation, expected_precision
     from isoflop.training.plan_warnings import IMPOSSIBLE, plan_warnings
 
@@ -131,6 +131,9 @@ def main(
     possible = assumed.named or not any(warning.code == IMPOSSIBLE for warning in warnings)
     wanted = DesignOptions(compute, design_for, least_budget, most_runs, prior_off, write)
     if design:
+        refuse_beside_design(
+            json=json_file, gpu_hour=gpu_hour, devices=devices, tflops=tflops, mfu=mfu, peak=peak, methods=methods
+        )
         run_design(plan, assumed, wanted.search(plan, assumed, asked, possible), config, overrides, write)
         return
     wanted.refuse()
@@ -157,6 +160,7 @@ def main(
         f"\nN and D count parameters and tokens; budgets are {plan.config.grid.flops} training FLOPs.",
         memory_words(plan, device),
         *cost_lines(costs),
+        *failed_words(records),
         corpus_words(plan),
         kept_words(plan),
         *(("", *precision_report(precision, [*assumed.words, *told])) if precision else ()),

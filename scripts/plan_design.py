@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,8 +19,11 @@ from isoflop.fitting.reporting.tables import plain_table
 from isoflop.scripts.amounts import amount
 from isoflop.scripts.output import show
 from isoflop.scripts.plan_precision import Assumptions, Simulation
-from isoflop.training.designing import Judged, Search, best_design, grid_keys
+from isoflop.training.designing import Judged, Search, best_design, counted_centre, grid_keys
 from isoflop.training.plan import Plan
+from isoflop.training.plan_warnings import plan_warnings
+
+_WORTH = 1.05  # times as precise: less is within what simulations tell
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,11 @@ class DesignOptions:
             )
         if self.design_for not in (None, "exponent", "size"):
             raise InputError(f"--design-for {self.design_for!r} is unknown: choose exponent or size")
-        if self.write is not None and not self.write.parent.is_dir():
-            raise InputError(f"--write {self.write}: no file in a folder that exists; make {self.write.parent} first")
+        self._check_write()
+        prior = design_law(assumed)
         return Search(
-            prior=design_law(assumed),
+            prior=prior,
+            centre=counted_centre(plan, prior, assumed.column),
             n_params=assumed.column,
             noise=assumed.noise,
             total=amount("--compute", self.compute) if self.compute else plan.own_flops,
@@ -67,6 +72,23 @@ class DesignOptions:
             of_size=self.design_for == "size",
             sims=asked.sims or Search.sims,
         )
+
+    def _check_write(self) -> None:
+        if self.write is None:
+            return
+        if not self.write.parent.is_dir():
+            raise InputError(f"--write {self.write}: no file in a folder that exists; make {self.write.parent} first")
+        if self.write.exists():
+            raise InputError(f"--write {self.write}: is there already; name another file")
+
+
+def refuse_beside_design(methods: str | None, **ignored: object) -> None:
+    """Raises InputError for options of `plan` that a design does not know."""
+    for name, value in ignored.items():
+        if value is not None:
+            raise InputError(f"--{name.replace('_', '-')} does not go with --design: plan what it wrote")
+    if methods is not None and "," in methods:
+        raise InputError(f"--methods {methods}: a design is for one; name isoflop or parametric")
 
 
 def design_law(assumed: Assumptions) -> ChinchillaLaw:
@@ -84,16 +106,30 @@ def design_report(best: Judged, own: Judged, judged: Sequence[Judged], search: S
         table.add_column(header, justify="left" if header in ("grid", "budgets") else "right", no_wrap=True)
     for name, found in (("this config's", own), *((f"design {i + 1}", each) for i, each in enumerate(judged))):
         table.add_row(name, *_cells(found))
-    gain = own.error(search) / best.error(search)
     seeking = f"ln N* at {flops_text(search.at_flops)}" if search.of_size else "a"
-    figures = f"{_error_text(best, search)} against {_error_text(own, search)}"
     words = (
         "Root mean square errors, bias included, over simulated sweeps in which N* is as the prior says, "
         f"{search.off:g} times larger and {search.off:g} times smaller. Design 1, simulated anew, has an error of "
-        f"{seeking} of {figures} of this config's grid ({flops_text(own.plan.own_flops)} FLOPs): "
+        f"{seeking} of {_error_text(best, search)}, this config's grid ({flops_text(own.plan.own_flops)} FLOPs) "
+        f"{_error_text(own, search)}: "
     )
-    verdict = f"{gain:.2f} times as precise." if gain > 1.05 else "no gain worth a change; keep the grid."
-    return table, words + verdict
+    return table, words + verdict(best, own, search)
+
+
+def gains(best: Judged, own: Judged, search: Search) -> bool:
+    """Whether the design is worth a change."""
+    return best.error(search) * _WORTH < own.error(search)
+
+
+def verdict(best: Judged, own: Judged, search: Search) -> str:
+    """What the design gains, in words."""
+    if not np.isfinite(best.error(search)):
+        return "neither measures anything; raise --compute, or give a prior and a noise that suit these sizes."
+    if not gains(best, own, search):
+        return "no gain worth a change; keep the grid."
+    if not np.isfinite(own.error(search)):
+        return "only the design measures it."
+    return f"{own.error(search) / best.error(search):.2f} times as precise."
 
 
 def _cells(found: Judged) -> list[str]:
@@ -112,7 +148,7 @@ def _cells(found: Judged) -> list[str]:
 
 def _error_text(found: Judged, search: Search) -> str:
     error = found.error(search)
-    return "none, as it often has no answer," if not np.isfinite(error) else f"{error:.3g}"
+    return "none (it often has no answer)" if not np.isfinite(error) else f"{error:.3g}"
 
 
 def design_yaml(best: Judged, words: Sequence[str], search: Search, config: Path, beside: Path) -> str:
@@ -138,13 +174,23 @@ grid:
 def run_design(
     plan: Plan, assumed: Assumptions, search: Search, config: Path, overrides: Sequence[str] | None, write: Path | None
 ) -> None:
-    """Search, print the grids compared and the YAML, and write it to `write` if given."""
+    """Search, print the grids compared, and print the YAML, to `write` too, where it gains anything."""
     best, own, judged = best_design(plan, search)
     table, words = design_report(best, own, judged, search)
+    show(*assumed.words, table, words)
+    if not gains(best, own, search):
+        show(*([f"{write} is not written."] if write else []))
+        return
     text = design_yaml(best, assumed.words, search, config, Path() if write is None else write.parent)
-    show(*assumed.words, table, words, "\n" + text)
-    if overrides:
-        show(f"It extends {config} without your overrides; give them again: --set {' --set '.join(overrides)}")
+    doubts = plan_warnings(best.plan, assumed.loss_of, assumed.prior.name)
+    show("\n" + text, *(f"warning [{doubt.code}] of the design: {doubt.text}" for doubt in doubts))
+    kept = [
+        text for text in overrides or () if not text.startswith(("grid.", "name=")) or text.startswith("grid.flops")
+    ]
+    if kept:
+        show(
+            f"It extends {config}; give your overrides again: {' '.join(f'--set {shlex.quote(text)}' for text in kept)}"
+        )
     if write is not None:
         write.write_text(text)
         show(f"wrote {write}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +30,9 @@ def records_of(plan: Plan, folder: Path) -> dict[str, dict[str, Any]]:
     refuse_another_sweeps(sweep, plan)
     found = {cell.run_id: sweep.read_record(cell.run_id) for cell in plan.cells} if folder.is_dir() else {}
     return {run_id: record for run_id, record in found.items() if record is not None}
+
+
+def failed_words(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line where cells are recorded as failed: a sweep passes them over."""
+    failed = sum(record.get("status") == "failed" for record in records.values())
+    return [f"{failed} cells are recorded as failed: `sweep --retry-failed` trains them again."] if failed else []

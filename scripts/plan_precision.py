@@ -80,7 +80,7 @@ def _prior(folder: Path, asked: str | None) -> tuple[Predictor, str]:
 
 def _noise(folder: Path, asked: str | None) -> tuple[NoiseModel, str]:
     if asked is not None:
-        return _asked_noise(asked), ""
+        return _asked_noise(asked.strip()), ""
     if not (folder / "plan.json").is_file():
         return NoiseModel.porian(), "; give --noise, or measure it from replicates"
     try:
@@ -99,7 +99,7 @@ def _asked_noise(text: str) -> NoiseModel:
 
 
 def _measured_noise(source: str) -> NoiseModel:
-    if not Path(source).exists():
+    if not source or not Path(source).exists():
         raise InputError(
             f"--noise {source}: is no number of nats, as .005, no share of the loss, as 1%, and no file or folder"
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..fitting.errors import InputError
-from ..fitting.laws import ChinchillaLaw
+from ..fitting.laws import ChinchillaLaw, PowerLaw
 from ..fitting.precision.designs import Design, designs_within, expected_error, shifted
 from ..fitting.precision.noise import NoiseModel
 from ..fitting.precision.results import Spread
@@ -26,17 +26,20 @@ _OF_A_KIND = 2  # candidates with the same budgets
 _TRIED = 400  # designs that are planned before none is said to fit
 _FEWER = 0.4  # of the simulations for each candidate; the best is simulated anew with all
 _LEAST_SIMS = 20
+_LEAST_SHARE = 5 * (1 + 1.5 + 1.5**2 + 1.5**3)  # of the least budget: what the smallest design takes
 
 
 @dataclass(frozen=True)
 class Search:
     """What is sought: the least error of a, or of ln N* at `at_flops`, by `method`, for `total` training FLOPs.
 
-    `prior` speaks of N as the table column `n_params` counts it. `least_budget` in FLOPs. Raises InputError for an
+    `prior` speaks of N as the table column `n_params` counts it; `centre` is its N*(C) with C as the grid's budgets
+    count it. `least_budget` in FLOPs. Raises InputError for an
     unknown method and for numbers out of bounds.
     """
 
     prior: ChinchillaLaw
+    centre: PowerLaw
     n_params: str
     noise: NoiseModel
     total: float
@@ -53,6 +56,11 @@ class Search:
             raise InputError(f"--methods {self.method!r}: a design is for {' or '.join(METHODS)}")
         if not 1 <= self.off <= 10:
             raise InputError(f"--prior-off {self.off:g}: must be a factor from 1 (the prior is right) to 10")
+        if self.least_budget * _LEAST_SHARE > self.total:
+            raise InputError(
+                f"--least-budget {self.least_budget:g}: 4 budgets of 5 sizes from there take over "
+                f"{self.least_budget * _LEAST_SHARE:.3g} FLOPs, more than --compute {self.total:g}; lower it"
+            )
         if self.most_runs < 20:
             raise InputError(f"--most-runs {self.most_runs}: must be 20 or more: 4 budgets of 5 sizes")
 
@@ -146,9 +154,15 @@ def _square(spread: Spread | None) -> float:
     return float("inf") if spread is None else spread.se**2 + spread.bias**2
 
 
+def counted_centre(plan: Plan, prior: ChinchillaLaw, n_params: str) -> PowerLaw:
+    """N*(C) of `prior` where C is counted as the plan's budgets are, N as the column `n_params`."""
+    grid = planned_grid(plan, n_params)
+    return replace(grid, flops=grid.budget).optimum(prior)[0]
+
+
 def grid_keys(design: Design, search: Search) -> dict[str, Any]:
     """The keys of `grid` for `design`, its sizes centred on the prior's N*(C)."""
-    centre = search.prior.params_law()
+    centre = search.centre
     return {
         "budgets": [_rounded(budget) for budget in design.budgets],
         "sizes": {

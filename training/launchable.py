@@ -26,7 +26,9 @@ N_PARAMS = {
 }
 # A grid has two budgets at least: the other one is a trial of the same model, as cheap as whole steps allow.
 TRIALS = (0.01, 0.03, 0.1, 0.3, 0.5)
-_ANY_EPOCHS = 1e18
+_ANY_EPOCHS = float("inf")
+BUDGETS = "budget"  # of a law whose C is what runs were planned at, in the count of a grid that nobody knows
+SIX_N_D = ""  # of a law whose C is 6 N D, N as it counts that
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Launchable:
     lacks: str
     device: str
     memory: int
+    notes: tuple[str, ...] = ()  # the recipe's, and what was assumed of the law
 
     @property
     def n_params(self) -> int:
@@ -67,7 +70,7 @@ class Launchable:
             "learning_rate": cell.learning_rate,
             "epochs": cell.epochs,
             "memory": {"device": self.device, "bytes": self.memory},
-            "notes": list(cell.notes),
+            "notes": list(self.notes),
             "lacks": self.lacks,
             "config": None if self.config is None else _keys(self.config),
         }
@@ -90,16 +93,25 @@ def launchable(
 ) -> Launchable:
     """The model of `config`'s ladder nearest to `n_params`, trained for `flops`, both as the law counts them.
 
-    `count` and `flops_count` are conventions by the names of published.csv; a count of FLOPs that no shape has is taken
-    as 6 N D. The tokens are what `flops` buy the model chosen, so that the compute is the forecast's and not its size.
+    `count` and `flops_count` are conventions by the names of published.csv, or `SIX_N_D`; a count of FLOPs that no
+    shape has is taken as 6 N D, and a note says so. The tokens are what `flops` buy the model chosen, so that the
+    compute is the forecast's and not its size.
 
-    Raises InputError where the law counts no parameters, and as `make_cell` does.
+    Raises InputError where the law counts no parameters, where its C is `BUDGETS`, and as `make_cell` does.
     """
+    if flops_count == BUDGETS:
+        raise InputError(
+            "--model: the law's C is the planned budgets of its runs, in a count that is not known; "
+            "fit with --common-flops runs"
+        )
     if count not in N_PARAMS:
         raise InputError(f"--model: the law's N is {count.replace('_', ' ')}, which is no size of this ladder")
     shape = nearest_shape(n_params, config.model, corpus.vocab_size, N_PARAMS[count])
     counts = counts_for(shape, config.model)
     per_token = counts.flops_per_token.get(flops_count, 6.0 * getattr(counts.params, N_PARAMS[count]))
+    assumed = []
+    if flops_count != SIX_N_D and flops_count not in counts.flops_per_token:
+        assumed = [f"the law counts C as {flops_count!r}, which is not known of models: it was taken as 6 N D"]
     budget = _rounded(flops / per_token * counts.flops_per_token[config.grid.flops])
     free = config.model_copy(update={"data": config.data.model_copy(update={"max_epochs": _ANY_EPOCHS})})
     cell = make_cell(free, corpus, budget, shape, config.seed)
@@ -115,7 +127,7 @@ def launchable(
     memory = cell_memory(cell, config, device=device)
     if device == "cpu":
         memory += process_memory(cell, config, corpus)
-    return Launchable(cell, n_params, N_PARAMS[count], written, lacks, device, memory)
+    return Launchable(cell, n_params, N_PARAMS[count], written, lacks, device, memory, notes=(*assumed, *cell.notes))
 
 
 def _sweep_of(config: SweepConfig, corpus: CorpusInfo, width: int, budget: float) -> SweepConfig:

@@ -10,13 +10,15 @@ import numpy as np
 
 from ..laws import ChinchillaLaw
 from ..prediction import Predictor, Scaling
-from ..prediction.sources import METHODS, predictors_in
+from ..prediction.sources import METHODS, chosen_flops, predictors_in
 from ..reporting.style import flops_text
 from ..results import Estimate
+from .counting import UNNAMED_FLOPS
 from .frontiers import Frontier, common_budgets, frontier_of, log_multiplier, loss_difference
 from .moves import Move, Sampled, least_freedom, move_between, of_draws, shuffled
 
 Named = tuple[str, Mapping[str, Any]]  # a sweep's name and its parsed fit.json
+_SHOWN_ALIKE = 0.01  # of ln C: a budget asked for that is this near a common one is that one
 _MISFIT = 0.01  # relative: a surface this far off the best losses does not describe them
 
 
@@ -97,6 +99,12 @@ def _minima_rows(
     if counts[0] != counts[1]:
         remarks.append(f"no losses at equal compute: {first[0]} counts C as {counts[0]}, {second[0]} as {counts[1]}")
         return []
+    if counts[0] in UNNAMED_FLOPS:
+        way = "; --counting names it" if counts[0] == "flops" else ""
+        remarks.append(
+            f"no losses at equal compute: neither table says how its FLOPs are counted, so they may not be alike{way}"
+        )
+        return []
     shared = common_budgets(here, there)
     if not shared:
         remarks.append(f"{first[0]} and {second[0]} have no budget in common; --flops C reads their losses between")
@@ -105,7 +113,7 @@ def _minima_rows(
         outside = [name for (name, _), line in zip((first, second), (here, there), strict=True) if not line.covers(at)]
         if outside:
             remarks.append(f"no best losses at {flops_text(at)} FLOPs: outside the budgets of {' and '.join(outside)}")
-        elif at not in shared:
+        elif not any(abs(np.log(at / one)) <= _SHOWN_ALIKE for one in shared):
             rows.append(replace(_minima_row(here, there, at), words="read between budgets"))
     return sorted(rows, key=lambda row: row.flops)
 
@@ -113,9 +121,7 @@ def _minima_rows(
 def _minima_row(here: Frontier, there: Frontier, flops: float) -> LossRow:
     x = float(np.log(flops))
     log_times, beyond = log_multiplier(here, there, flops)
-    bound = ""
-    if beyond is not None:
-        bound = f"{'over' if beyond >= 0 else 'under'} {np.exp(beyond):#.3g}"
+    bound = "" if beyond is None else f"{beyond[0]} {np.exp(beyond[1]):#.3g}"
     return LossRow(
         flops,
         "minima",
@@ -155,7 +161,7 @@ def _misfits(first: Named, second: Named, row: LossRow) -> Iterator[str]:
     """Where a sweep's surface is off its own best losses, which are what was measured."""
     for (name, report), said in zip((first, second), (row.first, row.second), strict=True):
         line = frontier_of(report["fits"].get("isoflop"))
-        if line is None or not line.covers(row.flops):
+        if line is None or not line.covers(row.flops) or chosen_flops(report) in UNNAMED_FLOPS:
             continue
         measured = float(np.exp(line.log_loss(float(np.log(row.flops)))))
         if abs(said / measured - 1) > _MISFIT:

@@ -13,13 +13,15 @@ from scipy.special import stdtrit
 
 from .moves import Move
 
+Bound = tuple[str, float]  # "over" or "under", and what
 SAME_BUDGET = 0.05  # relative: budgets this near are one
-_MIN_CURVED = 4  # minima from which on the line of ln loss in ln C may bend
+# Minima from which on ln loss in ln C is a parabola, a cubic: a parabola through many budgets bends too little.
+_MIN_PARABOLA, _MIN_CUBIC = 4, 6
 
 
 @dataclass(frozen=True)
 class Frontier:
-    """ln L = p0 + p1 x + p2 x^2 in x = ln C - `centre`, through the interior minima (a line through fewer than 4).
+    """ln L as a polynomial in x = ln C - `centre` through the minima: a line, from 4 a parabola, from 6 a cubic.
 
     `flops` and `losses` are the minima's, shape (n,); `coefficients` (p,) and their `covariance` (p, p), None where
     the noise of the runs is not known; `freedom` is the noise's.
@@ -42,6 +44,11 @@ class Frontier:
         x = log_flops - self.centre
         orders = np.arange(1, len(self.coefficients))
         return float(np.sum(orders * self.coefficients[1:] * x ** (orders - 1)))
+
+    def falls(self) -> bool:
+        """Whether the loss falls all the way from the smallest budget to the largest."""
+        low, high = np.log(self.flops[0]), np.log(self.flops[-1])
+        return all(self.slope(x) < 0 for x in np.linspace(low, high, 50))
 
     def standard_error(self, log_flops: float) -> float | None:
         """Of ln L at ln C."""
@@ -71,7 +78,7 @@ def frontier_of(fit: Mapping[str, Any] | None) -> Frontier | None:
     flops, losses = (np.array([float(each[name]) for each in inside]) for name in ("flops", "loss"))
     errors = _errors(fit, inside)
     centre = float(np.log(flops).mean())
-    order = 2 if len(inside) >= _MIN_CURVED else 1
+    order = 1 + (len(inside) >= _MIN_PARABOLA) + (len(inside) >= _MIN_CUBIC)
     design = (np.log(flops) - centre)[:, None] ** np.arange(order + 1)
     weights = np.ones(len(flops)) if errors is None else (losses / errors) ** 2
     inverse = np.asarray(np.linalg.inv(design.T @ (weights[:, None] * design)), dtype=np.float64)
@@ -126,22 +133,22 @@ def loss_difference(first: Frontier, second: Frontier, flops: float, level: floa
 
 def log_multiplier(
     first: Frontier, second: Frontier, flops: float, level: float = 0.95
-) -> tuple[Move | None, float | None]:
+) -> tuple[Move | None, Bound | None]:
     """ln of how many times `flops` the second needs for the first's best loss there, by its own budgets; and a bound.
 
-    Where the loss wanted lies outside the second's budgets the difference is None, and the bound the ln of the
-    multiple beyond which (positive: more, at the largest budget; negative: less, at the smallest) it lies.
-    Both None where the second's best losses do not fall with C.
+    Where the loss wanted lies outside the second's budgets the difference is None, and the bound says that it is over
+    the ln of the multiple at the second's largest budget, or under that at its smallest. Both None where the second's
+    best losses do not fall with C.
     """
     x = float(np.log(flops))
     wanted = first.log_loss(x)
     low, high = (float(np.log(c)) for c in (second.flops[0], second.flops[-1]))
-    if max(second.slope(low), second.slope(high)) >= 0:
+    if not second.falls():
         return None, None
     if second.log_loss(high) > wanted:
-        return None, high - x
+        return None, ("over", high - x)
     if second.log_loss(low) < wanted:
-        return None, low - x
+        return None, ("under", low - x)
     there = float(brentq(lambda at: second.log_loss(at) - wanted, low, high))  # pyright: ignore[reportArgumentType]
     errors = first.standard_error(x), second.standard_error(there)
     if errors[0] is None or errors[1] is None:

@@ -78,7 +78,8 @@ def total_words(rungs: Sequence[Rung]) -> str:
     if total is None:
         return ""
     theirs = published_move(rungs[0].beside, rungs[-1].beside)
-    return f"from {rungs[0].name} to {rungs[-1].name} a moves by {move_text(total)}{_beside(total, theirs)}"
+    beside = _beside(total, theirs, rungs[0].beside, rungs[-1].beside)
+    return f"from {rungs[0].name} to {rungs[-1].name} a moves by {move_text(total)}{beside}"
 
 
 def ladder_words(rungs: Sequence[Rung]) -> list[str]:
@@ -116,18 +117,27 @@ def _rung_words(rung: Rung, before: Rung | None) -> str:
         step = STEPS[names[place]]
     what = f"{rung.name}: {step.change}" if step else rung.name
     if rung.change is None:
-        return f"{what}: how a moves cannot be told, it has no value here or one rung before"
+        return f"{what}: how a moves by approach 2 cannot be told, it has no value here or one rung before"
     remark = f" ({step.remark})" if step and step.remark else ""
-    return f"{what}: a moves by {move_text(rung.change)}{_beside(rung.change, rung.published_change)}{remark}"
+    beside = _beside(rung.change, rung.published_change, before.beside, rung.beside)
+    return f"{what}: a moves by {move_text(rung.change)}{beside}{remark}"
 
 
-def _beside(move: Move, theirs: float | None) -> str:
+def _beside(move: Move, theirs: float | None, before: PublishedEstimate | None, after: PublishedEstimate | None) -> str:
     """Whether a move of ours is one, and goes the way of the published."""
     told = ", which may be none" if move.verdict == "not told apart" else ""
     if theirs is None:
         return told
     way = "the same way" if move.value * theirs > 0 else "the OTHER way"
-    return f"{told}; the published move is {exponent_number(theirs, signed=True)}, {way}"
+    return f"{told}; the published move is {exponent_number(theirs, signed=True)}, {way}{_two_counts(before, after)}"
+
+
+def _two_counts(before: PublishedEstimate | None, after: PublishedEstimate | None) -> str:
+    """That a published move is of two counts, but on the ladder, where counting is what a rung changes."""
+    if before is None or after is None or {before.name, after.name} <= set(STEPS):
+        return ""
+    counts = [f"N {each.n_params}, C {each.flops}" for each in (before, after)]
+    return "" if counts[0] == counts[1] else f" but between two counts ({'; '.join(counts)})"
 
 
 def _printed(value: float | None, signed: bool = False) -> str:

@@ -16,8 +16,8 @@ from ..uncertainty import MIN_SUCCESS, bias_corrected_estimate, generator, perce
 from .rows import Exponent
 
 COMBINED_NOTE = (
-    "* combines two intervals, for want of resamples under one count: an older fit, or one counted otherwise than it "
-    "was fitted; fit again, with --n-params and --flops, to have the difference itself resampled"
+    "* combines two intervals, for want of resamples under one count. Kaplan's law keeps none; an older fit, or one "
+    "counted otherwise than it was fitted, has them when fitted again, with --n-params and --flops"
 )
 
 

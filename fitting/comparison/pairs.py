@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import InputError
-from ..prediction.sources import chosen_flops
 from ..reporting.style import exponent_number
+from . import counting
 from .equal_compute import LossRow, loss_rows
 from .moves import Move, combined, estimate_of, move_between, move_text, sampled_exponents
 from .ours import METHODS, our_rows
@@ -104,6 +103,7 @@ def compare_pair(first: Sweep, second: Sweep, flops: Sequence[float] = ()) -> Pa
     """
     pairs = tuple(_exponent_pairs(first, second))
     remarks = list(_counting_share(first, second, pairs[0])) if pairs else [_no_common_count(first, second)]
+    remarks += _taken(first, second, pairs)
     same, why = same_validation(first, second)
     remarks.append(why)
     losses: tuple[LossRow, ...] = ()
@@ -147,10 +147,10 @@ def _by_count(sweep: Sweep) -> dict[tuple[str, str, str], ComparisonRow]:
     return {(row.n_params, row.flops, row.name): row for row in our_rows(sweep.report) if row.params_exponent}
 
 
-def _rank(key: tuple[str, str, str], first: list[Any], second: list[Any]) -> tuple[bool, bool, bool, int]:
-    """What both chose, then what the first chose, then the second, then the first's order."""
+def _rank(key: tuple[str, str, str], first: list[Any], second: list[Any]) -> tuple[bool, bool, bool, bool, int]:
+    """A count of C that has a name; what both chose, then what the first chose, the second, then the first's order."""
     ours, theirs = key == first[0], key == second[0]
-    return not (ours and theirs), not ours, not theirs, first.index(key)
+    return key[1] in counting.UNNAMED_FLOPS, not (ours and theirs), not ours, not theirs, first.index(key)
 
 
 def _pair(first: Sweep, second: Sweep, row: ComparisonRow, other: ComparisonRow) -> ExponentPair:
@@ -204,10 +204,24 @@ def _said(pair: PairComparison, found: ExponentPair) -> str:
     move = found.params_difference
     here, there = (exponent_number(exponent.value) for exponent in (found.first[0], found.second[0]))
     said = {"higher": "higher than", "lower": "lower than"}.get(move.verdict, "not told apart from")
+    counted = f"N {found.n_params} and C {found.flops} in both"
+    if found.flops in counting.UNNAMED_FLOPS:
+        counted = f"N {found.n_params} in both, IF their FLOPs are counted alike"
+    elif any(counting.undeclared(each.report) for each in (pair.first, pair.second)):
+        counted = f"N taken for {found.n_params} and C for {found.flops} in both"
     return (
-        f"a of {pair.second.name} ({there}) is {said} that of {pair.first.name} ({here}), "
-        f"N {found.n_params} and C {found.flops} in both: {move_text(move)}"
+        f"a of {pair.second.name} ({there}) is {said} that of {pair.first.name} ({here}), {counted}: {move_text(move)}"
     )
+
+
+def _taken(first: Sweep, second: Sweep, pairs: Sequence[ExponentPair]) -> Iterator[str]:
+    """What a table does not say of its counts, and what is then made of it."""
+    for sweep in (first, second):
+        if counting.undeclared(sweep.report):
+            yield f"{sweep.name}: {counting.taken_for(sweep.report)}"
+    unnamed = [pair.method for pair in pairs if pair.flops in counting.UNNAMED_FLOPS]
+    if unnamed:
+        yield f"exponents of {', '.join(unnamed)} compare only IF both count their FLOPs alike, which no table says"
 
 
 def _counting_share(first: Sweep, second: Sweep, found: ExponentPair) -> Iterator[str]:
@@ -233,13 +247,4 @@ def declared(sweep: Sweep, n_params: str, flops: str) -> Sweep:
     Raises:
         InputError: the table says itself how it counts.
     """
-    report = sweep.report
-    conventions = report.get("conventions", {})
-    says = {conventions.get("n_params", "n_params"), *(row["n_params"] for row in report.get("by_convention", ()))}
-    if says != {"n_params"} or chosen_flops(report) not in ("flops", "6nd"):
-        raise InputError(
-            f"--counting: {sweep.name}'s table says itself how it counts ({', '.join(sorted(says))}, "
-            f"C {chosen_flops(report)}); leave the option out"
-        )
-    named = {**conventions, "n_params": n_params, "flops": "flops", "flops_equals": flops}
-    return Sweep(sweep.name, {**report, "conventions": named, "by_convention": []})
+    return Sweep(sweep.name, counting.declared(sweep.report, sweep.name, n_params, flops))

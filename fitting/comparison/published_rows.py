@@ -10,6 +10,8 @@ from ..errors import InputError
 from ..prediction.sources import chosen_flops
 from ..published import TRAINING_CONVENTIONS, PublishedEstimate, published_estimates
 from .conventions import Agreement, agreement
+from .count_sizes import count_size, hides
+from .counting import taken_for, undeclared
 from .differences import difference_between
 from .ours import METHODS, our_rows
 from .rows import ComparisonRow, Exponent, published_exponents
@@ -99,11 +101,10 @@ def compare_with_published(report: Mapping[str, Any], every: bool = False, train
     ours = [replace(row, training=training or _ASSUMED) for row in our_rows(report)]
     if not any(row.params_exponent for row in ours):
         raise InputError("this fit holds no exponent; see its warnings")
-    chosen = chosen_flops(report)
     counted = {row.n_params for row in ours}
     shown = counted.union(estimate.n_params for estimate in published_estimates()) if every else counted
     sections = tuple(
-        _section(n_params, [row for row in ours if row.n_params == n_params], chosen, every)
+        _section(n_params, [row for row in ours if row.n_params == n_params], report, every)
         for n_params in _ordered(shown)
     )
     remarks = tuple(_remarks(sections, counted, report, training is None))
@@ -116,10 +117,11 @@ def _ordered(conventions: set[str]) -> list[str]:
     return known + sorted(conventions.difference(known))
 
 
-def _section(n_params: str, ours: list[ComparisonRow], chosen: str, every: bool) -> ComparisonSection:
+def _section(n_params: str, ours: list[ComparisonRow], report: Mapping[str, Any], every: bool) -> ComparisonSection:
+    chosen = chosen_flops(report)
     published = [estimate for estimate in selected_estimates(every) if estimate.n_params == n_params]
     measured = [row for row in ours if row.params_exponent]
-    theirs = [_published_row(estimate, measured, chosen) for estimate in published]
+    theirs = [_published_row(estimate, measured, report) for estimate in published]
     theirs.sort(key=lambda row: not row.comparable)
     also = {estimate.flops for estimate in published}
     isoflop = [row for row in ours if row.name == "isoflop"]
@@ -128,7 +130,9 @@ def _section(n_params: str, ours: list[ComparisonRow], chosen: str, every: bool)
     return ComparisonSection(n_params, (*shown, *theirs))
 
 
-def _published_row(estimate: PublishedEstimate, ours: Sequence[ComparisonRow], chosen: str) -> ComparisonRow:
+def _published_row(
+    estimate: PublishedEstimate, ours: Sequence[ComparisonRow], report: Mapping[str, Any]
+) -> ComparisonRow:
     params, tokens = published_exponents(estimate)
     row = ComparisonRow(
         ours=False,
@@ -143,19 +147,28 @@ def _published_row(estimate: PublishedEstimate, ours: Sequence[ComparisonRow], c
         source=estimate.source,
         doubtful=estimate.doubtful,
     )
-    beside, found = _counterpart(row, ours, chosen)
+    if estimate.alpha is not None and estimate.alpha == estimate.beta:
+        return replace(row, comparable=False, words="not comparable: a = .5 was imposed, not found", differs=("a",))
+    beside, found = _counterpart(row, ours, chosen_flops(report))
     if beside is None or beside.params_exponent is None or params is None or not found.comparable:
         reason = "no exponent of N published" if params is None else found.reason
         return replace(row, comparable=False, words=f"not comparable: {reason}", differs=found.differs)
     difference = difference_between(params, beside.params_exponent)
-    named = f"{beside.label}, C as {beside.flops}"
+    words, size = difference.verdict, ""
+    if "C" in found.differs:
+        moved = count_size(beside, row.flops, ours, report.get("ranges", {}).get("flops"))
+        size = moved.words
+        if hides(moved, difference):
+            words = f"cannot be told: C is {row.flops}, ours {beside.flops}, and {size}"
+            difference = replace(difference, verdict=words)
     return replace(
         row,
-        words=difference.verdict,
+        words=words,
         difference=difference,
-        beside=named,
+        beside=f"{beside.label}, C as {beside.flops}",
         differs=found.differs,
         remark=found.reason,
+        count_size=size,
     )
 
 
@@ -179,6 +192,8 @@ def _counterpart(
 def _remarks(
     sections: Sequence[ComparisonSection], counted: set[str], report: Mapping[str, Any], assumed: bool
 ) -> Iterator[str]:
+    if undeclared(report):
+        yield f"{taken_for(report)}."
     if "non_embedding" in counted:
         yield (
             "Kaplan's .73 is the exponent of N without embeddings, in C_min: hold it against non-embedding rows "
@@ -199,22 +214,30 @@ def _remarks(
     slight = dict.fromkeys(part for row in rows if row.remark for part in row.remark.split("; "))
     if slight:
         yield "Nearly alike (~): " + "; ".join(slight) + "."
-    yield from _range_remark([row for row in rows if row.comparable and not row.ours], report)
+    sizes = {row.count_size: dict.fromkeys(r.n_params for r in rows if r.count_size == row.count_size) for row in rows}
+    known = [f"{size} (N {', '.join(n_params)})" for size, n_params in sizes.items() if size]
+    if known:
+        yield f"How far such a count of C moves a: {'; '.join(known)}."
+    yield from _range_remark(sections, report)
     unknown = sorted(counted.difference(_N_PARAMS_ORDER))
     if unknown:
         yield f"No published estimate counts N as {', '.join(unknown)}."
 
 
-def _range_remark(comparable: Sequence[ComparisonRow], report: Mapping[str, Any]) -> Iterator[str]:
-    """Where no published budget reaches down to ours, or up: exponents may change with C."""
+def _range_remark(sections: Sequence[ComparisonSection], report: Mapping[str, Any]) -> Iterator[str]:
+    """Where no published budget of one N reaches down to ours, or up: exponents may change with C."""
     known = report.get("ranges", {}).get("flops")
-    names = {row.name for row in comparable}
-    theirs = [(e.flops_min, e.flops_max) for e in published_estimates() if e.name in names and e.flops_min]
-    if not known or not theirs:
+    if not known:
         return
-    least, most = min(low for low, _ in theirs if low), max(high for _, high in theirs if high)
-    if known[1] < least or known[0] > most:
+    apart = []
+    for section in sections:
+        names = {row.name for row in section.rows if row.comparable and not row.ours}
+        theirs = [(e.flops_min, e.flops_max) for e in published_estimates() if e.name in names]
+        lows, highs = [low for low, _ in theirs if low], [high for _, high in theirs if high]
+        if lows and highs and (known[1] < min(lows) or known[0] > max(highs)):
+            apart.append(f"{min(lows):.2g} to {max(highs):.2g} (N {section.n_params})")
+    if apart:
         yield (
             f"Ours is measured from {known[0]:.2g} to {known[1]:.2g} FLOPs, the comparable published ones from "
-            f"{least:.2g} to {most:.2g}: an exponent may change with C."
+            f"{', '.join(apart)}: an exponent may change with C."
         )

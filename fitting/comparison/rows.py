@@ -40,7 +40,8 @@ class ComparisonRow:
     the fit. A published row is `comparable` with our row `beside` (its label and its count of C) where the three
     agree: then `difference` is its params exponent minus ours, and `words` the verdict. Elsewhere `words` is "not
     comparable: " and the reason. `differs` names which of N, C and training differ, slightly where the row is
-    comparable (`remark` says how). `doubtful` marks numbers or conventions that were not verified.
+    comparable (`remark` says how, `count_size` how far a count of C moves a). `doubtful` marks numbers or conventions
+    that were not verified.
     """
 
     ours: bool
@@ -57,6 +58,7 @@ class ComparisonRow:
     beside: str | None = None
     differs: tuple[str, ...] = ()
     remark: str = ""
+    count_size: str = ""
     source: str = ""
     doubtful: bool = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import InputError
@@ -51,8 +51,11 @@ class Rung:
 def rungs_of(reports: Sequence[tuple[str, Mapping[str, Any]]], published: Sequence[str] = ()) -> tuple[Rung, ...]:
     """One rung a (name, parsed fit.json), in the order given; `published` names an estimate for each, or none at all.
 
+    Of two, which are compared by other methods too, a fit without approach 2 is a rung without a.
+
     Raises:
-        InputError: a fit without approach 2, or of several groups; as many published names as rungs are not given.
+        InputError: a fit without approach 2 (but of two), or of several groups; as many published names as rungs are
+            not given.
     """
     if published and len(published) != len(reports):
         raise InputError(
@@ -60,7 +63,7 @@ def rungs_of(reports: Sequence[tuple[str, Mapping[str, Any]]], published: Sequen
         )
     rungs: list[Rung] = []
     for i, (name, report) in enumerate(reports):
-        row = _isoflop(name, report)
+        row = _isoflop(name, report, needed=len(reports) != 2)
         sampled = None if row.params_exponent is None else sampled_exponents(report["fits"]["isoflop"], "isoflop")[0]
         before = rungs[-1] if rungs else None
         beside = published_estimate(published[i]) if published else None
@@ -95,9 +98,12 @@ def published_move(before: PublishedEstimate | None, after: PublishedEstimate | 
     return after.params_exponent - before.params_exponent
 
 
-def _isoflop(name: str, report: Mapping[str, Any]) -> ComparisonRow:
-    rows = [row for row in our_rows(report) if row.name == "isoflop"]
-    if not rows or not report["fits"].get("isoflop"):
-        why = f": {rows[0].words}" if rows else ""
+def _isoflop(name: str, report: Mapping[str, Any], needed: bool) -> ComparisonRow:
+    rows = our_rows(report)
+    found = [row for row in rows if row.name == "isoflop"]
+    if report["fits"].get("isoflop"):
+        return found[0]  # the conventions its fit speaks come first
+    if needed or not rows:
+        why = f": {found[0].words}" if found and found[0].params_exponent is None and found[0].words else ""
         raise InputError(f"{name}: its fit has no approach 2{why}; fit it again with --method isoflop")
-    return rows[0]  # the conventions its fit speaks come first
+    return replace(rows[0], name="isoflop", params_exponent=None, tokens_exponent=None, words="no approach 2")

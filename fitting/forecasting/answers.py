@@ -10,21 +10,26 @@ import numpy as np
 
 from ..errors import InputError
 from ..prediction import Predictor, Scaling
+from ..prediction.predictor import NO_LEAST
 from ..results import Estimate
 from .inverse import asymptote, flops_of, least_loss, log_flops_for_loss, log_params_for_loss, log_tokens_for_loss
+from .open_ends import NEVER, warnings_of, with_open_ends
 from .questions import ENDLESS, OPTIONS, Question
+from .surfaces import log_flops_of_equal
 
 MODEL_SCALE = "flops_per_token"  # the convention of N that counts no parameters (DeepSeek's M)
-_NEVER = 700.0  # ln of a count that no run has: what resamples say that never reach a loss
-_FAR = 1e-6  # decades beyond the runs that are rounding
 
 
 @dataclass(frozen=True)
 class Excess:
-    """A run beside the optimum of its own compute: loss above it, and compute beyond what the optimum needs for it."""
+    """A run beside the optimum of its own compute: loss above it, and compute beyond what the optimum needs for it.
+
+    `flops_needed` is C', at which the optimum has the run's loss; `compute` is C / C' - 1.
+    """
 
     loss: Estimate
-    compute: Estimate  # C / C' - 1, where the optimum of C' has the run's loss
+    compute: Estimate
+    flops_needed: Estimate
 
 
 @dataclass(frozen=True)
@@ -66,16 +71,16 @@ class Answer:
             "tokens_per_param": estimate_json(self.tokens_per_param),
             "loss": estimate_json(self.loss),
             "beyond_decades": self.beyond,
-            "flops_range": law.flops_range,
+            "flops_range": law.flops_range and [None if end == NO_LEAST else end for end in law.flops_range],
             "notes": list(law.notes),
             "warnings": [{"code": code, "text": text} for code, text in self.warnings],
         }
-        if "flops" not in asked:
+        if "flops" not in asked and not self.question.is_run:
             found["flops_needed"] = estimate_json(self.flops)
         if not self.counts_parameters:
             found["model_scale"] = size
         if self.excess is not None:
-            found["excess"] = {"loss": estimate_json(self.excess.loss), "compute": estimate_json(self.excess.compute)}
+            found["excess"] = {name: estimate_json(each) for name, each in vars(self.excess).items()}
         return found
 
 
@@ -108,14 +113,22 @@ def answer(predictor: Predictor, question: Question) -> Answer:
         found = _run(predictor, question)
     else:
         found = _reach(predictor, question)
+    _refuse_senseless(found)
+    if question.loss is not None:
+        found = with_open_ends(found)
+    return replace(found, beyond=predictor.beyond(found.flops.value), warnings=warnings_of(found))
+
+
+def _refuse_senseless(found: Answer) -> None:
+    """Raises InputError for less than one parameter or token, and for more of anything than has a meaning."""
+    name = found.predictor.name
     for count, words in ((found.size, "parameter"), (found.tokens, "token")):
         if count is not None and count.value < 1:
-            raise InputError(f"{predictor.name}: would need less than one {words}: no law reaches so far; ask for more")
-    if question.loss is not None:
-        found = _with_open_ends(found)
-    return replace(
-        found, beyond=predictor.beyond(found.flops.value), warnings=(*_unbounded(found), *_beyond_runs(found))
-    )
+            raise InputError(f"{name}: would need less than one {words}: no law reaches so far; ask for more")
+    for count, words in ((found.flops, "FLOPs"), (found.size, "parameters"), (found.tokens, "tokens")):
+        if count is not None and not count.value < ENDLESS:
+            easier = "a higher loss" if found.question.loss is not None else "less"
+            raise InputError(f"{name}: would take {count.value:.3g} {words}, beyond any compute; ask for {easier}")
 
 
 def _optimum(predictor: Predictor, question: Question) -> Answer:
@@ -143,7 +156,7 @@ def _flops_asked(predictor: Predictor, question: Question) -> tuple[Callable[[Sc
         _refuse_below(predictor, loss)
         needed = _count(predictor, lambda law: log_flops_for_loss(law, loss), "L(C), which --loss asks for")
         # Of resamples that never reach it, N* and D* are beyond all bounds, as their compute is.
-        return lambda law: float(np.exp(min(log_flops_for_loss(law, loss), _NEVER))), needed
+        return lambda law: float(np.exp(min(log_flops_for_loss(law, loss), NEVER))), needed
     count = question.n_params or question.tokens or float("nan")
 
     def find(law: Scaling) -> float:
@@ -173,7 +186,7 @@ def _reach(predictor: Predictor, question: Question) -> Answer:
         return log_params_for_loss(law.surface, tokens, loss)  # pyright: ignore[reportArgumentType]
 
     def pair(law: Scaling) -> tuple[float, float]:
-        found = np.exp(min(log_tokens(law) if n_params else log_params(law), _NEVER / 2))
+        found = np.exp(min(log_tokens(law) if n_params else log_params(law), NEVER / 2))
         return (n_params, float(found)) if n_params else (float(found), tokens)  # pyright: ignore[reportReturnType]
 
     _refuse_unreachable(predictor, question)
@@ -206,14 +219,19 @@ def _of_run(
         n, d = pair(law)
         return 6 * n * d
 
-    def above(law: Scaling) -> float:
-        return law.loss_of(*pair(law)) - law.loss(flops(law))
+    def above(law: Scaling) -> float:  # nothing is below the optimum, but by rounding
+        return float(np.maximum(law.loss_of(*pair(law)) - law.loss(flops(law)), 0.0))
+
+    def log_needed(law: Scaling) -> float:
+        return float("nan") if law.surface is None else log_flops_of_equal(law.surface, *pair(law))
 
     def more(law: Scaling) -> float:
-        return float(np.expm1(np.log(flops(law)) - log_flops_for_loss(law, law.loss_of(*pair(law)))))
+        return float(np.expm1(np.maximum(np.log(flops(law)) - log_needed(law), 0.0)))
 
     loss = predictor.require(lambda law: law.loss_of(*pair(law)), "the loss of a given N and D")
-    excess = Excess(predictor.require(above, "the optimum"), predictor.require(more, "the optimum"))
+    excess = Excess(
+        predictor.require(above, "the optimum"), predictor.require(more, "the optimum"), _count(predictor, log_needed)
+    )
     given = len(question.given) == 2 and question.loss is None
     compute = Estimate(flops(predictor.scaling)) if given else predictor.require(flops, "C")
     per_param = predictor.estimate(lambda law: pair(law)[1] / pair(law)[0])
@@ -222,24 +240,13 @@ def _of_run(
     return Answer(predictor, question, compute, size, tokens, per_param, loss, excess)
 
 
-def _count(predictor: Predictor, log_count: Callable[[Scaling], float], asked: str) -> Estimate:
+def _count(predictor: Predictor, log_count: Callable[[Scaling], float], asked: str = "the optimum") -> Estimate:
     """A count whose logarithm may be infinite in resamples: their part of the interval then has no upper bound."""
-    found = predictor.require(lambda law: min(log_count(law), _NEVER), asked)
-    if found.value >= _NEVER:
+    found = predictor.require(lambda law: min(log_count(law), NEVER), asked)
+    if found.value >= NEVER:
         raise InputError(f"{predictor.name}: the loss is so near what it ends at that no finite compute reaches it")
     low, high = (None if bound is None else float(np.exp(bound)) for bound in (found.low, found.high))
     return Estimate(float(np.exp(found.value)), low, high, found.level)
-
-
-def _with_open_ends(found: Answer) -> Answer:
-    names = ("flops", "size", "tokens", "tokens_per_param")
-    return replace(found, **{name: _open_ended(getattr(found, name)) for name in names})
-
-
-def _open_ended(estimate: Estimate | None) -> Estimate | None:
-    if estimate is None or estimate.high is None or estimate.high < ENDLESS:
-        return estimate
-    return replace(estimate, high=float("inf"))
 
 
 def _refuse_below(predictor: Predictor, loss: float) -> None:
@@ -250,34 +257,3 @@ def _refuse_below(predictor: Predictor, loss: float) -> None:
 
 def _given(value: float | None) -> Estimate | None:
     return None if value is None else Estimate(value)
-
-
-def _unbounded(found: Answer) -> list[tuple[str, str]]:
-    if found.flops.high is None or np.isfinite(found.flops.high):
-        return []
-    return [("no_upper_bound", "some resamples of the law never reach this: the compute has no upper bound")]
-
-
-def _beyond_runs(found: Answer) -> list[tuple[str, str]]:
-    """How far compute, size and tokens lie outside what was measured, the compute first."""
-    law, warnings = found.predictor, []
-    beyond = law.beyond(found.flops.value)
-    if beyond is not None and abs(beyond) > _FAR and law.flops_range is not None:
-        side, edge = ("above", law.flops_range[1]) if beyond > 0 else ("below", law.flops_range[0])
-        warnings.append(
-            ("extrapolation", f"{abs(beyond):.1f} decades {side} the runs, which {_ends(beyond)} at {edge:.3g} FLOPs")
-        )
-    if found.excess is None:
-        return warnings
-    for count, known, words in ((found.size, law.params_range, "N"), (found.tokens, law.tokens_range, "D")):
-        if count is None or known is None or known[0] <= count.value <= known[1]:
-            continue
-        times = count.value / known[1] if count.value > known[1] else known[0] / count.value
-        side = "above" if count.value > known[1] else "below"
-        code = "beyond_sizes" if words == "N" else "beyond_tokens"
-        warnings.append((code, f"{words} is {times:.3g} times {side} the runs'"))
-    return warnings
-
-
-def _ends(beyond: float) -> str:
-    return "end" if beyond > 0 else "begin"

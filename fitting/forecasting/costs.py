@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..results import Estimate
+from .stocks_file import Stock
 
 HOUR, DAY = 3600.0, 86400.0  # seconds
 
@@ -18,6 +19,7 @@ class Rates:
 
     `mfu` is the model FLOPs utilisation (Chowdhery 2022, appendix B). Raises InputError, by option, for what is not
     positive and finite, an `mfu` above 1, two prices, and a price of hours where no throughput is given.
+    `stocks` are the entries that a peak or a price were read from.
     """
 
     price_per_flop: float | None = None
@@ -25,6 +27,7 @@ class Rates:
     peak_flops: float | None = None  # a second, of one device
     mfu: float = 0.4
     devices: int = 1
+    stocks: tuple[Stock, ...] = ()
 
     def __post_init__(self) -> None:
         for option, value in (

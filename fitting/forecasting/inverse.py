@@ -9,7 +9,7 @@ import numpy as np
 
 from ..laws import ChinchillaLaw, KaplanLaw, PowerLaw
 from ..prediction import Scaling
-from .surfaces import Surface, terms_of
+from .surfaces import Surface, has_optimum, terms_of
 
 
 def asymptote(scaling: Scaling) -> float:
@@ -44,7 +44,7 @@ def flops_of(law: PowerLaw | None, count: float) -> float:
 
 def log_tokens_for_loss(surface: Surface | None, n_params: float, loss: float) -> float:
     """ln of the D on which `n_params` reach `loss`."""
-    if surface is None or not _has_optimum(surface):
+    if surface is None or not has_optimum(surface):
         return float("nan")
     terms = terms_of(surface)
     left = _excess(surface, loss) - np.exp(terms.log_A - terms.alpha * np.log(n_params))
@@ -53,7 +53,7 @@ def log_tokens_for_loss(surface: Surface | None, n_params: float, loss: float) -
 
 def log_params_for_loss(surface: Surface | None, tokens: float, loss: float) -> float:
     """ln of the N that reaches `loss` on `tokens`."""
-    if surface is None or not _has_optimum(surface):
+    if surface is None or not has_optimum(surface):
         return float("nan")
     terms = terms_of(surface)
     left = _excess(surface, loss) - np.exp(terms.log_B - terms.beta * np.log(tokens))
@@ -63,10 +63,6 @@ def log_params_for_loss(surface: Surface | None, tokens: float, loss: float) -> 
 def least_loss(surface: Surface, *, n_params: float = np.inf, tokens: float = np.inf) -> float:
     """What a size, or a number of tokens, ends at with as much as one likes of the other."""
     return float(surface.loss(n_params, tokens))
-
-
-def _has_optimum(surface: Surface) -> bool:
-    return bool(np.isfinite(surface.optimum(1.0)[0]))
 
 
 def _excess(surface: Surface, loss: float) -> float:

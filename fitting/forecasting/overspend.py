@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from ..errors import InputError
 from ..laws import PowerLaw
-from .surfaces import Surface, equal_optimum, positive, training_optimum
+from .surfaces import LARGEST, Surface, equal_optimum, positive, training_optimum
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,23 @@ def overspend(surface: Surface, flops: float, n_params: float) -> Overspend:
 
 
 def wrong_exponent(surface: Surface, believed: PowerLaw, flops: float) -> Overspend:
-    """The cost at `flops` of the size that `believed` (N in parameters at C in FLOPs) gives, if `surface` is true."""
-    return overspend(surface, flops, float(believed(positive(flops, "the compute"))))
+    """The cost at `flops` of the size that `believed` (N in parameters at C in FLOPs) gives, if `surface` is true.
+
+    Raises InputError as `overspend`, and where less than one parameter or token would be left.
+    """
+    log_n = math.log(believed.coefficient) + believed.exponent * math.log(positive(flops, "the compute"))
+    if not 0 <= log_n <= math.log(flops / 6):
+        what = "parameter" if log_n < 0 else "token"
+        raise InputError(f"N ~ C^{believed.exponent:g} leaves less than one {what} at {flops:g} FLOPs")
+    return overspend(surface, flops, math.exp(log_n))
 
 
 def allocation_from(anchor_flops: float, surface: Surface, exponent: float) -> PowerLaw:
     """N(C) of another exponent through the optimum at `anchor_flops`: who measured there and extrapolated wrongly."""
     n_params, _ = training_optimum(surface, anchor_flops)
-    return PowerLaw(n_params * anchor_flops**-exponent, exponent)
+    log_coefficient = math.log(n_params) - exponent * math.log(anchor_flops)
+    if abs(log_coefficient) > LARGEST:
+        raise InputError(
+            f"N ~ C^{exponent:g} from {anchor_flops:g} FLOPs on is beyond all numbers; ask for a lower exponent"
+        )
+    return PowerLaw.from_log(log_coefficient, exponent)

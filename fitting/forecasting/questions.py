@@ -16,23 +16,24 @@ class Question:
     """One thing asked: training FLOPs, a loss, parameters and tokens as counts; None is what is to be found.
 
     One alone asks for an optimum. A loss with a size or tokens asks how much of the other reaches it. Two of compute,
-    size and tokens are a run, of which the loss is asked. Raises InputError for what contradicts and for values that
-    are not positive or beyond `ENDLESS`.
+    size and tokens are a run, of which the loss is asked. `source` is the option that the compute comes from. Raises
+    InputError for what contradicts and for values that are not positive or beyond `ENDLESS`.
     """
 
     flops: float | None = None
     loss: float | None = None
     n_params: float | None = None
     tokens: float | None = None
+    source: str = OPTIONS["flops"]
 
     def __post_init__(self) -> None:
         asked = self.given
         for name, value in asked.items():
             if not 0 < value < ENDLESS:
-                raise InputError(f"{OPTIONS[name]} {value:g}: must be a positive number, below {ENDLESS:g}")
+                raise InputError(f"{self._option(name)} {value:g}: must be a positive number, below {ENDLESS:g}")
         if not asked:
             raise InputError("nothing is asked; give --flops C, --loss L, --params N or --tokens D")
-        options = " and ".join(OPTIONS[name] for name in asked)
+        options = " and ".join(self._option(name) for name in asked)
         if {"flops", "loss"} <= set(asked):
             raise InputError(f"{options} contradict: the compute says the loss; leave one out")
         if len(asked) > 2:
@@ -47,7 +48,7 @@ class Question:
     @property
     def by_option(self) -> dict[str, float]:
         """The same by the options that give it."""
-        return {OPTIONS[name]: value for name, value in self.given.items()}
+        return {self._option(name): value for name, value in self.given.items()}
 
     @property
     def is_run(self) -> bool:
@@ -58,3 +59,6 @@ class Question:
     def is_optimum(self) -> bool:
         """Whether N and D are to be the best ones of their compute."""
         return len(self.given) == 1
+
+    def _option(self, name: str) -> str:
+        return self.source if name == "flops" else OPTIONS[name]

@@ -10,10 +10,9 @@ from ..errors import InputError
 from ..units import count_of
 from .answers import Answer
 from .fleets import compute_for, compute_of, serving_rate, tokens_of
-from .stocks import Stocks, describe
+from .stocks import RENTED, Stocks, describe, not_verified
 
 DAY = 86400.0  # seconds
-DOLLARS_BY = "rented_h100"
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def of_fleet(
 
 def of_dollars(stocks: Stocks, dollars: float, *, by: str | None, use: float, year: float | None) -> Spending:
     """What `dollars` buy by the entry `by` of FLOP per dollar, in `year` by its growth, at a utilisation `use`."""
-    entry = stocks.find("flop_per_dollar", by or DOLLARS_BY)
+    entry = stocks.find("flop_per_dollar", by or RENTED)
     flops = compute_for(entry, dollars, use, year)
     return Spending(
         flops, f"{dollars:,.0f} dollars at {use:.0%} use by {entry.name}, {describe(entry, year)}", None, use
@@ -66,4 +65,5 @@ def beside_stocks(answer: Answer, spending: Spending, stocks: Stocks) -> Mapping
         "from": spending.words,
         "serves_tokens_per_second": serves,
         "tokens_over_texts": texts,
+        "not_verified": not_verified(stocks.texts[name] for name in texts),
     }

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..laws import ChinchillaLaw, KaplanLaw
 
 Surface = ChinchillaLaw | KaplanLaw
-_LARGEST = 690.0  # ln of the largest count answered: a double ends at e^709
+LARGEST = 690.0  # ln of the largest count answered: a double ends at e^709
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,17 @@ class Terms:
 
 def terms_of(surface: Surface) -> Terms:
     """The two power terms. Raises InputError where one is absent: there is then no optimum."""
-    if not math.isfinite(float(surface.optimum(1.0)[0])):
+    if not has_optimum(surface):
         raise InputError(f"{surface}: lacks a power term, so it has no optimum; use a law with all of them positive")
     if isinstance(surface, ChinchillaLaw):
         return Terms(math.log(surface.A), surface.alpha, math.log(surface.B), surface.beta)
     exponent = surface.alpha_N / surface.alpha_D
     return Terms(exponent * math.log(surface.N_c), exponent, math.log(surface.D_c), 1.0)
+
+
+def has_optimum(surface: Surface) -> bool:
+    """Whether both power terms are there."""
+    return math.isfinite(float(surface.optimum(1.0)[0]))
 
 
 def training_optimum(surface: Surface, flops: float) -> tuple[float, float]:
@@ -66,7 +71,7 @@ def optimum_for_loss(surface: Surface, loss: float) -> tuple[float, float]:
     if isinstance(surface, KaplanLaw):
         log_excess /= surface.alpha_D
     log_n, log_d = _logs_at(terms, log_excess)
-    if log_n + log_d + math.log(6) > _LARGEST:
+    if log_n + log_d + math.log(6) > LARGEST:
         raise InputError(f"a loss of {loss!r} is so near the asymptote {asymptote:g} that no finite compute reaches it")
     return math.exp(log_n), math.exp(log_d)
 
@@ -76,11 +81,23 @@ def equal_optimum(surface: Surface, n_params: float, tokens: float) -> tuple[flo
 
     As `optimum_for_loss` of it, without the digits that L - E loses. Raises InputError where the law has no optimum.
     """
+    log_n, log_d = _equal_logs(surface, n_params, tokens)
+    return math.exp(log_n), math.exp(log_d)
+
+
+def log_flops_of_equal(surface: Surface, n_params: float, tokens: float) -> float:
+    """ln of 6 N D of that optimum, which is never above the run's own; NaN where the law has none."""
+    if not has_optimum(surface):
+        return math.nan
+    own = math.log(n_params) + math.log(tokens)
+    return math.log(6) + min(sum(_equal_logs(surface, n_params, tokens)), own)
+
+
+def _equal_logs(surface: Surface, n_params: float, tokens: float) -> tuple[float, float]:
     terms = terms_of(surface)
     by_size = terms.log_A - terms.alpha * math.log(n_params)
     by_data = terms.log_B - terms.beta * math.log(tokens)
-    log_n, log_d = _logs_at(terms, float(np.logaddexp(by_size, by_data)))
-    return math.exp(log_n), math.exp(log_d)
+    return _logs_at(terms, float(np.logaddexp(by_size, by_data)))
 
 
 def _logs_at(terms: Terms, log_excess: float) -> tuple[float, float]:

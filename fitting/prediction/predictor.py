@@ -12,6 +12,8 @@ from ..laws import ChinchillaLaw, KaplanLaw, PowerLaw, SaturatingLaw
 from ..results import Estimate
 from ..uncertainty import bias_corrected_estimate, percentile_estimate
 
+NO_LEAST = 1.0  # FLOPs: where a range begins of which only the top is known
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -61,6 +63,7 @@ class Predictor:
     `n_params` and `flops` are conventions by the names of published.csv ("total", "6nd", ...); where `n_params` is
     "flops_per_token" (DeepSeek's M), what stands for N counts FLOPs per token and not parameters. A surface's optimum
     holds at C = 6 N D. `flops_range`, `params_range` and `tokens_range` bound what was measured; None: not known.
+    A `flops_range` of which only the top is known begins at `NO_LEAST`.
     `freedom` makes intervals bias-corrected and Student's, as approach 3's are; None: percentiles.
     """
 

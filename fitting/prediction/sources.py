@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import InputError
 from ..laws import ChinchillaLaw, KaplanLaw, PowerLaw
 from ..published import PublishedEstimate, published_estimate
-from .predictor import Predictor, Scaling
+from .predictor import NO_LEAST, Predictor, Scaling
 
 # Columns of a table of runs -> the convention of N that they hold.
 N_PARAMS_OF_COLUMN = {
@@ -27,7 +27,7 @@ _PREFIX = "published:"
 def published_predictor(name: str) -> Predictor:
     """The published estimate called `name`, with or without "published:". Raises InputError for an unknown name."""
     row = published_estimate(name)
-    known = None if row.flops_min is None or row.flops_max is None else (row.flops_min, row.flops_max)
+    known = None if row.flops_max is None else (row.flops_min or NO_LEAST, row.flops_max)
     return Predictor(
         name=f"{_PREFIX}{row.name}",
         label=row.label,
@@ -108,14 +108,17 @@ def _fitted(report: Mapping[str, Any], method: str, fit: Mapping[str, Any], sour
     n_params = N_PARAMS_OF_COLUMN.get(column, column)
     of_law = method in ("parametric", "kaplan")
     flops = FLOPS_OF_LAW.get(n_params, "6nd") if of_law else chosen_flops(report)
+    by_budget = fit.get("common_flops") == "budget"
+    # What the runs span in the law's own count of C; files of before have the one of the runs' column alone.
+    spanned = "flops_6nd" if of_law else "budget" if by_budget else "flops"
     resampling, resamples = fit.get("resampling") or {}, fit.get("resamples") or {}
     return Predictor(
         name=f"{source}, {method}",
         label=f"ours, {method}",
         scaling=_scaling(method, fit),
         n_params=n_params,
-        flops="budget" if fit.get("common_flops") == "budget" else flops,
-        flops_range=_range(ranges, "flops"),
+        flops="budget" if by_budget else flops,
+        flops_range=_range(ranges, spanned) or _range(ranges, "flops"),
         params_range=_range(ranges, "n_params"),
         tokens_range=_range(ranges, "tokens"),
         loss_unit=conventions.get("loss_unit"),

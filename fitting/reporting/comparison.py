@@ -80,11 +80,11 @@ def _short(row: ComparisonRow) -> str:
     if row.ours:
         return "no fit" if row.params_exponent is None else row.words
     if not row.comparable:
-        names = {"training": row.training.replace("_", " ")}
+        names = {"training": row.training.replace("_", " "), "a": "a imposed"}
         return f"not comparable: {', '.join(names.get(part, part) for part in row.differs) or 'no a'}"
     found = row.difference
     nearly = f" (~{row.training})" if "training" in row.differs else ""
-    if found is None or found.z is None or (found.lower_bound and abs(found.z) >= SIGNIFICANT):
+    if found is None or found.z is None or row.words.startswith("cannot be told"):
         return f"cannot tell{nearly}"
     if abs(found.z) < SIGNIFICANT:
         return f"same{nearly}"
@@ -191,7 +191,8 @@ def comparison_markdown(
 
 
 def _markdown_cells(row: ComparisonRow) -> tuple[str, ...]:
-    whole = f"{row.words} ({row.remark})" if row.remark else row.words
+    more = ", ".join(part for part in (row.remark, row.count_size) if part)
+    whole = f"{row.words} ({more})" if more else row.words
     return (
         row.label + _DAGGER * row.doubtful,
         _flops_words(row),

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..forecasting.answers import Answer
+from ..prediction.predictor import NO_LEAST
 from ..published import PublishedEstimate
 from ..results import Estimate
 from .style import count_text, flops_text, interval_text, unit_text
@@ -19,13 +20,14 @@ _NONE = "-"
 
 def headline(answers: Sequence[Answer]) -> str:
     """The first law's answer in a line, after how far beyond the runs the farthest of all lies."""
+    first = answers[0]
     far = max((one for one in answers if extrapolation(one)), key=lambda one: abs(one.beyond or 0), default=None)
-    said = _sentence(answers[0])
-    if far is None:
-        return said[0].upper() + said[1:]
-    if far is answers[0]:
-        return f"EXTRAPOLATION: {_decades(far)} the runs: {said}"
-    return f"EXTRAPOLATION: up to {_decades(far)} the runs (of {far.predictor.label}): {said}"
+    doubts = ["RANGE UNKNOWN"] if first.beyond is None else []
+    if far is not None:
+        up, whose = ("", "") if far is first else ("up to ", f" (of {far.predictor.label})")
+        doubts.append(f"EXTRAPOLATION: {up}{_decades(far)} the runs{whose}")
+    said = _sentence(first)
+    return f"{', '.join(doubts)}: {said}" if doubts else said[0].upper() + said[1:]
 
 
 def _decades(answer: Answer) -> str:
@@ -130,7 +132,8 @@ def _place(answer: Answer) -> str:
     if answer.beyond is None:
         return "range unknown"
     if not extrapolation(answer):
-        return "within the runs"
+        known = answer.predictor.flops_range
+        return "within the runs" if known is None or known[0] > NO_LEAST else f"runs end at {flops_text(known[1])}"
     return _decades(answer)
 
 

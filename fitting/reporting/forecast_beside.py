@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ..forecasting.answers import Answer
 from ..forecasting.costs import Cost
-from ..forecasting.fleets import tokens_of
+from ..forecasting.fleets import DataHorizon, tokens_of
 from ..forecasting.stocks import Stocks
 from ..results import Estimate
 from .forecast import estimate_text, law_words
@@ -71,15 +71,29 @@ def believed_table(rows: Rows) -> Table:
 
 
 def cost_table(rows: Sequence[tuple[Answer, Cost]]) -> Table:
-    """Price, device-hours and days; one row where laws were asked about one compute."""
+    """Price, device-hours and days; one row for all laws that were asked about one compute."""
     table = plain_table("Costs")
+    table.add_column("law", min_width=16)
     for header in ("compute, FLOPs", "price", "device-hours", "days"):
         table.add_column(header, no_wrap=True)
-    for answer, cost in {answer.flops: (answer, cost) for answer, cost in rows}.values():
+    laws: dict[Estimate, list[str]] = {}
+    for answer, _ in rows:
+        laws.setdefault(answer.flops, []).append(answer.predictor.label)
+    for flops, cost in {answer.flops: cost for answer, cost in rows}.items():
         parts = (cost.price, cost.device_hours, cost.days)
-        cells = [estimate_text(answer.flops, flops_text), *(estimate_text(one, count_text) for one in parts)]
-        table.add_row(*map(Text, cells))
+        cells = [estimate_text(flops, flops_text, "\n"), *(estimate_text(one, count_text, "\n") for one in parts)]
+        table.add_row(*map(Text, ["\n".join(dict.fromkeys(laws[flops])), *cells]))
     return table
+
+
+def horizon_text(found: DataHorizon) -> str:
+    """The year that a text is passed in, with that of the text's own bounds, and whether it is passed already."""
+    if found.year is None or found.tokens is None:
+        return "past it already" if found.passed else "never"
+    ends = (found.low, found.high)
+    bounds = "" if None in ends else f" [{found.low:.1f}, {found.high:.1f}] by the text's {found.interval}"
+    start = "past it already, since" if found.passed else "in"
+    return f"{start} {found.year:.1f}{bounds}, at {count_text(found.tokens)} tokens"
 
 
 def stocks_table(rows: Rows, stocks: Stocks) -> Table:

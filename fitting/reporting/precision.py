@@ -22,8 +22,11 @@ def expected_text(precision: Precision) -> str:
     for each in precision.methods:
         spread = each.params_exponent
         level = ", 1 SE" if not parts else ""
-        if spread is not None:
-            parts.append(f"{_number(spread.mean)} +- {_number(spread.se)} ({each.method}{level})")
+        if 0 < each.answered < BRACKETED:
+            parts.append(f"in {each.answered:.0%} of simulated sweeps only ({each.method})")
+        elif spread is not None:
+            bias = f", bias {spread.bias:+.3f}" if abs(spread.bias) > spread.se else ""
+            parts.append(f"{_number(spread.mean)} +- {_number(spread.se)} ({each.method}{level}{bias})")
     return f"expected a = {', '.join(parts)}" if parts else "no estimator has an answer on this grid"
 
 

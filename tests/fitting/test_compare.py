@@ -238,8 +238,8 @@ def test_every_published_interval_is_shown_with_its_level_and_every_unverified_r
 def test_every_printed_row_names_its_count_of_c_and_the_verdict() -> None:
     lines = printed(comparison_table(compare_with_published(report()))).splitlines()
     (besiroglu,) = [line for line in lines if "Besiroglu" in line]
-    assert "Hoffmann  .51 [.49, .53] 1 SE" in besiroglu
-    assert "+.03 (.03) same" in besiroglu
+    assert "6ND       .51 [.49, .53] 1 SE" in besiroglu
+    assert "+.06 (.03) higher 2.0" in besiroglu
     (kaplan,) = [line for line in lines if "Kaplan, N(C_min)" in line]
     assert "Kaplan    .73" in kaplan
     assert "not comparable:" in kaplan

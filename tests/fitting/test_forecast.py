@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def line() -> Predictor:
     return Predictor("line", "line", Scaling(PowerLaw(0.1, 0.5), PowerLaw(1.6, 0.5)), "total", "6nd")
 
 
-def asked(predictor: Predictor, **question: float) -> Answer:
+def asked(predictor: Predictor, **question: Any) -> Answer:
     return answer(predictor, Question(**question))
 
 

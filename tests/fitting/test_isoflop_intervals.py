@@ -6,7 +6,7 @@ import pytest
 
 from isoflop.fitting import RunTable, fit_isoflop
 
-from .sweeps import ASYMMETRIC, HOFFMANN, changed, interval, sweep
+from .sweeps import ASYMMETRIC, HOFFMANN, changed, interval, size, sweep
 
 BUDGETS = np.geomspace(1e18, 1e22, 5)
 
@@ -93,6 +93,56 @@ def test_seeds_measure_the_noise(replicates):
     assert fit.noise.sigma == pytest.approx(0.01, rel=0.2)
     # Four seeds halve the interval.
     assert np.ptp(interval(fit.params_exponent)) < 0.7 * np.ptp(interval(one.params_exponent))
+
+
+def cells_and_seeds(between, seeds, rng):
+    """Five budgets of six sizes, `seeds` runs a size (a number a budget) with seed noise of .01 nats, and of `between`
+    nats that the runs of a size share."""
+    frame = sweep(HOFFMANN, budgets=BUDGETS, sizes=6).frame
+    frame["loss"] += between * rng.standard_normal(len(frame))
+    runs = frame.loc[np.repeat(np.arange(len(frame)), np.repeat(seeds, 6))].reset_index(drop=True)
+    return RunTable(runs.assign(loss=runs["loss"] + 0.01 * rng.standard_normal(len(runs))))
+
+
+def test_seeds_do_not_average_away_what_the_runs_of_a_size_share():
+    rng = np.random.default_rng(3)
+    fits = [fit_isoflop(cells_and_seeds(0.02, [6] * 5, rng), minimum="parabola", resamples=0) for _ in range(50)]
+    noises = [fit.noise for fit in fits if fit.noise is not None]
+    assert np.mean([noise.sigma for noise in noises]) == pytest.approx(0.01, rel=0.05)
+    assert np.sqrt(np.mean([noise.between_cells**2 for noise in noises])) == pytest.approx(0.02, rel=0.1)
+    found = [minimum for fit in fits for minimum in fit.minima if minimum.n_params]
+    errors = [np.log(size(minimum) / HOFFMANN.optimum(minimum.flops)[0]) for minimum in found]
+    said = np.median([minimum.log_n_params_se or 0 for minimum in found])
+    # As independent runs they would say .4 of it. Medians: curves that happen to be flat say much.
+    assert said == pytest.approx(np.median(np.abs(errors)) / 0.6745, rel=0.15)
+
+
+@pytest.mark.parametrize(("seeds", "between"), [([3] * 5, 0.02), ([2, 2, 2, 1, 1], 0.0)])
+def test_the_interval_covers_where_the_runs_of_a_size_share_a_deviation(seeds, between):
+    rng = np.random.default_rng(13)
+    assert 0.9 <= coverage(lambda _: cells_and_seeds(between, seeds, rng), 80, minimum="parabola") <= 1
+
+
+@pytest.mark.parametrize("between", [0.0, 0.02])
+def test_means_and_all_runs_share_alike(between):
+    table = cells_and_seeds(between, [3] * 5, np.random.default_rng(4))
+    every, means = (fit_isoflop(table, replicates=name, window=0.5, resamples=0) for name in ("all", "mean"))
+    assert means.params_exponent.value == pytest.approx(every.params_exponent.value, abs=1e-9)
+    assert every.noise is not None
+    assert means.noise is not None
+    assert means.noise.between_cells == pytest.approx(every.noise.between_cells, rel=1e-6)
+    assert means.noise.sigma == pytest.approx(every.noise.sigma, rel=1e-6)
+
+
+def test_one_run_a_size_and_the_same_runs_twice_tell_no_sizes_from_seeds():
+    table = cells_and_seeds(0.02, [1] * 5, np.random.default_rng(6))
+    twice = RunTable(pd.concat([table.frame] * 2, ignore_index=True))
+    for runs in (table, twice):
+        fit = fit_isoflop(runs, resamples=100)
+        assert fit.noise is not None
+        assert fit.noise.between_cells == 0
+        assert fit.resampling is not None
+        assert fit.resampling.method.startswith("residuals, ")
 
 
 def test_three_sizes_without_a_residual_still_have_an_interval_from_their_seeds():

@@ -80,6 +80,13 @@ def test_how_far_a_budget_lies_beyond_the_runs(fit_json):
     assert predictor.beyond(1e17) == pytest.approx(-1, abs=1e-9)
 
 
+def test_the_ranges_of_a_fit_are_told_in_each_count_of_compute(analysis):
+    # C of these runs is 6 N D, and their budgets are their C.
+    ranges = analysis.to_json()["ranges"]
+    for name in ("flops", "flops_6nd", "budget"):
+        assert ranges[name] == pytest.approx([1e18, 1e21])
+
+
 def test_a_line_does_not_say_a_loss(fit_json):
     isoflop = predictors_of(str(fit_json))[1]
     with pytest.raises(InputError, match=r"isoflop: does not say a loss; it gives N\*\(C\), D\*\(C\)$"):

@@ -59,7 +59,7 @@ def test_a_sweep_without_an_exponent_keeps_its_row_and_breaks_the_comparison() -
     assert (second.params_exponent, second.change, third.change) == (None, None, None)
     assert first.beside is None
     assert len(rungs_grid(rungs).rows) == 3
-    assert "3_warmup: how a moves cannot be told" in " ".join(ladder_words(rungs))
+    assert "3_warmup: how a moves by approach 2 cannot be told" in " ".join(ladder_words(rungs))
     total = total_move(rungs)
     assert total is not None
     assert total.value == pytest.approx(-0.05)
@@ -130,5 +130,8 @@ def test_the_figure_names_every_sweep_from_the_top() -> None:
 def test_what_cannot_be_set_side_by_side_is_said() -> None:
     with pytest.raises(InputError, match="--beside names 2 published estimates for 3 sources"):
         rungs_of(REPORTS, PUBLISHED[:2])
-    with pytest.raises(InputError, match="tuned: its fit has no approach 2"):
+    with pytest.raises(InputError, match="tuned: its fit has no approach 2; fit it again"):
         rungs_of([("tuned", {"conventions": {}, "fits": {}})])
+    other = report(0.5)["by_convention"]  # approach 2 under another count only
+    with pytest.raises(InputError, match="tuned: its fit has no approach 2; fit it again"):
+        rungs_of([("tuned", {"conventions": {}, "fits": {}, "by_convention": other})])

@@ -21,14 +21,15 @@ def test_a_pilot_is_the_smallest_budgets_with_replicates() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("truth", TRUTHS)
-def test_the_expected_error_is_within_a_quarter_of_the_spread(truth: str) -> None:
+@pytest.mark.parametrize(("truth", "methods"), [("hoffmann", COMPARED), ("kaplan", ("isoflop",))])
+def test_the_expected_error_is_within_a_quarter_of_the_spread(truth: str, methods: tuple[str, ...]) -> None:
     """Prior and noise from the smallest budgets, the median of three pilots; the truth has Student's noise.
 
     The level of a noise measured on 42 degrees of freedom is itself uncertain by a tenth, with such tails by more. On
     Kaplan's surface the parametric form misfits, which is no matter of spread: only approach 2 is held to it there.
+    `bench precision` does it for three truths, four noises and four grids.
     """
-    cases = [one_case(("pilot", USUAL_GRID, truth, "Student t"), seed, 200) for seed in range(3)]
-    for method in ("isoflop",) if truth == "kaplan" else COMPARED:
+    cases = [one_case(("pilot", USUAL_GRID, truth, "Student t"), seed, 60, methods) for seed in range(3)]
+    for method in methods:
         ratios = [row["ratio"] for rows in cases for row in rows if row["method"] == method]
         assert median(ratios) == pytest.approx(1, abs=0.25), ratios

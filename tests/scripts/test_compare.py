@@ -44,6 +44,24 @@ def test_a_sweep_trained_as_kaplans_is_held_against_kaplans(command: Callable[..
     assert "standard errors" in setting["words"]
 
 
+def test_a_table_that_names_no_count_is_held_against_what_it_is_said_to_count(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    exponents = {"params_exponent": {"value": 0.85, "low": 0.83, "high": 0.87}, "tokens_exponent": {"value": 0.15}}
+    fit = exponents | {"params_coefficient": 1e-8, "tokens_coefficient": 1e7}
+    report = {"conventions": {"n_params": "n_params", "flops": "6nd"}, "fits": {"isoflop": fit}}
+    (tmp_path / "fit.json").write_text(
+        json.dumps(report | {"by_convention": [], "warnings": [], "n_runs": 9, "excluded": []})
+    )
+    assert "N is taken for total and C for 6ND" in command("compare", tmp_path).out
+    words = ("--counting", "non_embedding:6nd_non_embedding", "--training", "untuned", "--flops", "1e20", "--json", "-")
+    found = json.loads(command("compare", tmp_path, *words).out)
+    (section,) = found["sections"]
+    rows = {row["name"]: row for row in section["rows"]}
+    assert (section["n_params"], rows["porian_kaplan_setting"]["comparable"]) == ("non_embedding", True)
+    assert found["predictions"][0]["n_convention"] == "non_embedding"
+
+
 def test_beyond_the_runs_is_said_first(command: Callable[..., Any], tmp_path: Path) -> None:
     report = json.loads(DEMO.read_text()) | {"ranges": {"flops": [1e10, 1e12]}}
     (tmp_path / "fit.json").write_text(json.dumps(report))
@@ -63,6 +81,9 @@ def test_beyond_the_runs_is_said_first(command: Callable[..., Any], tmp_path: Pa
         (["--markdown", "/nowhere/c.md"], "--markdown /nowhere/c.md: no file in a folder that exists"),
         (["--figure", "/nowhere/c.png"], "must end in .png, .pdf or .svg, in a folder that exists"),
         (["--beside", "kaplan"], "--beside kaplan: is for several sources"),
+        (["--counting", "total:6nd"], "--counting: demo's table says itself how it counts"),
+        (["--counting", "total:6nd,total:6nd"], "2 counts for 1 sweep; give N:C for each"),
+        (["--json", "/tmp"], "--json /tmp: is a folder"),
     ],
 )
 def test_options_that_make_no_sense(command: Callable[..., Any], words: list[str], says: str) -> None:

@@ -65,22 +65,22 @@ def test_a_row_is_called_as_its_sweep_and_no_two_alike(sweeps: Path, command: Ca
 
 
 def test_the_ladder_stands_beside_porians_rungs_unasked(tmp_path: Path, command: Callable[..., Any]) -> None:
-    # The five sweeps of configs/ladder, by files older than resamples.
+    # The five sweeps of configs/ladder.
     names = ["1_kaplan", "2_head", "3_warmup", "4_decay", "5_tuned"]
     figure, markdown = tmp_path / "rungs.png", tmp_path / "rungs.md"
     ended = command("compare", *(LADDER / f"{name}.json" for name in names), "--figure", figure, "--markdown", markdown)
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.startswith(
-        "from 1_kaplan to 5_tuned a moves by -.31 [-.61, -.05] 95 %; the published move is -.34"
+        "from 1_kaplan to 5_tuned a moves by -.31 [-.62, -.05] 95 %; the published move is -.34"
     )
     assert "5_tuned: rate and batch are tuned for size and tokens: a moves by -.07 [-.13, -.02] 95 %" in ended.out
     assert "What counting alone does to 5_tuned: a from .26 to .48, .22" in ended.out
-    assert "* combines two intervals" in ended.out
+    assert "* combines two intervals" not in ended.out  # these files hold resamples
     assert "…" not in ended.out  # nothing is cut off
     assert max(map(len, ended.out.partition("What counting")[0].splitlines())) <= 100
     assert figure.stat().st_size > 10_000
     written = markdown.read_text()
-    assert "| 2_head | blocks+head | Porian | .60 [.38, .86] 95 % | -.08 [-.46, +.29]* | .40 [.14, .62] |" in written
+    assert "| 2_head | blocks+head | Porian | .60 [.38, .86] 95 % | -.08 [-.46, +.30] | .40 [.14, .62] |" in written
 
 
 def test_the_settings_of_one_table_are_compared_as_sweeps(both: Path, command: Callable[..., Any]) -> None:
@@ -127,6 +127,21 @@ def test_bad_options_are_one_line(sweeps: Path, command: Callable[..., Any], opt
     ended = command("compare", sweeps / "lr.3_a", sweeps / "lr.3_b", *options)
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert says in ended.err
+
+
+def test_losses_of_three_sweeps_are_asked_for_in_vain(command: Callable[..., Any]) -> None:
+    ended = command(
+        "compare", *(LADDER / f"{name}.json" for name in ("4_decay", "5_tuned", "3_warmup")), "--flops", "1e11"
+    )
+    assert (ended.status, ended.out) == (2, "")
+    assert "--flops 1e11: losses are compared of two sweeps at a time; 3 are given" in ended.err
+
+
+def test_what_combines_two_intervals_is_explained(sweeps: Path, command: Callable[..., Any]) -> None:
+    ended = command("compare", sweeps / "lr.3_a", sweeps / "lr.3_b", sweeps / "more" / "lr.3_a")
+    assert "* combines two intervals" in ended.out
+    assert "Kaplan's law keeps none" in ended.out
+    assert ended.out.count("N is taken for total and C for 6ND") == 3
 
 
 def test_a_column_that_does_not_split_is_refused(both: Path, command: Callable[..., Any]) -> None:

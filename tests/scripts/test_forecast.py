@@ -95,6 +95,16 @@ def test_fits_of_a_fit_json_stand_side_by_side_with_their_intervals(
     assert "95 % intervals from resampled runs" in text
 
 
+def test_a_law_without_intervals_says_why(command: Callable[..., Any], fit_json: Path) -> None:
+    laws = answered(command, fit_json, "--flops", "1e22")["forecasts"]
+    for each in laws:
+        kaplan, bare = "kaplan" in each["law"], each["n_params"]["level"] is None
+        assert any("none of its resamples" in note for note in each["notes"]) == kaplan
+        assert bare == any("no intervals" in note for note in each["notes"])
+        assert not any("fit it again for them" in note for note in each["notes"])
+    assert any("kaplan" in each["law"] for each in laws)
+
+
 def test_runs_are_fitted_on_the_spot(command: Callable[..., Any], runs: Path) -> None:
     found = answered(command, runs, "--where", "budget < 5e20", "--method", "parametric", "--flops", "1e21")
     assert found["n_params"]["value"] == pytest.approx(float(LAW.optimum(1e21)[0]), rel=0.25)
@@ -156,14 +166,20 @@ def test_laws_that_do_not_say_it_are_named_beside_those_that_do(command: Callabl
         (["published:besiroglu", "--stock", "nvidia"], "'nvidia'"),
         (["published:besiroglu", "--stock", "1e21", "--share", "1.5"], "share"),
         (["published:besiroglu", "--dollars", "-5"], "-5"),
-        (["published:besiroglu", "--flops", "1e24", "--method", "isoflops"], "--method 'isoflops'"),
+        (["/nowhere/runs.csv", "--flops", "1e24", "--method", "isoflops"], "--method 'isoflops'"),
         (["published:besiroglu", "--flops", "1e24", "--write", "x.yaml"], "--write x.yaml: is about --model"),
         (["published:besiroglu", "--flops", "1e24", "--share", ".5"], "--share 0.5: is about --stock"),
         (["published:besiroglu", "--dollars", "1e6", "--days", "5"], "--dollars buy compute"),
         (["published:besiroglu", "--flops", "1e24", "--json", "/nowhere/x.json"], "--json /nowhere/x.json"),
         (["published:besiroglu", "--flops", "1e24", "--params", "1e9", "--inference-tokens", "1T"], "leave one"),
-        (["published:besiroglu", "--flops", "1e24", "--inference-tokens", "-1"], "--inference-tokens -1: must be a finite number above 0"),
-        (["published:besiroglu", "--flops", "1e24", "--unique-tokens", "0"], "--unique-tokens 0: must be a finite number above 0"),
+        (
+            ["published:besiroglu", "--flops", "1e24", "--inference-tokens", "-1"],
+            "--inference-tokens -1: must be a finite number above 0",
+        ),
+        (
+            ["published:besiroglu", "--flops", "1e24", "--unique-tokens", "0"],
+            "--unique-tokens 0: must be a finite number above 0",
+        ),
         (["/nowhere/runs.csv", "--flops", "1e24"], "/nowhere/runs.csv"),
     ],
 )
@@ -179,3 +195,17 @@ def test_the_list_shows_every_name_with_its_interval_and_what_it_says(command: C
     says = {row["name"]: row["says"] for row in rows}
     assert says["besiroglu"] == "N*(C), D*(C), L(N, D), L(C)"
     assert all(name in text for name in says)
+
+
+@pytest.mark.parametrize("name", ["kaplan", "kaplan_fixed_batch", "kaplan_joint"])
+def test_kaplans_laws_extrapolate_beyond_the_budgets_of_their_runs(command: Callable[..., Any], name: str) -> None:
+    # arXiv:2001.08361: budgets up to about 1e20 FLOPs; no source gives the least.
+    lines = command("forecast", f"published:{name}", "--flops", "1e30").out.splitlines()
+    assert lines[0].startswith("EXTRAPOLATION: 10.0 decades above the runs: at 1e30 FLOPs: ")
+    within = command("forecast", f"published:{name}", "--flops", "1e18").out
+    assert within.startswith("At 1e18 FLOPs: ")
+    assert "runs end at 1e20" in within
+
+
+def test_a_law_whose_range_nobody_knows_says_so_first(command: Callable[..., Any]) -> None:
+    assert command("forecast", "published:sardana", "--flops", "1e30").out.startswith("RANGE UNKNOWN: at 1e30 FLOPs: ")

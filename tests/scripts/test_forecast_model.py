@@ -40,7 +40,7 @@ def test_the_file_plans_as_it_stands(command: Callable[..., Any], tmp_path: Path
     assert cells[0]["flops"] < 0.1 * cells[1]["flops"]
     # The compute is the run's, 6 N D by the model's own N, whatever size the ladder has.
     assert 6 * model["n_params"] * model["tokens"] == pytest.approx(6 * 2500 * 400e3, rel=0.01)
-    assert file.read_text().startswith("# What Chinchilla, approach 3")
+    assert file.read_text().startswith("# N = 2.5k, as asked, at 6e9 FLOPs by Chinchilla, approach 3.")
 
 
 def test_a_corpus_too_small_is_told_and_not_written(
@@ -54,6 +54,34 @@ def test_a_corpus_too_small_is_told_and_not_written(
     assert (refused.status, refused.err.count("\n")) == (2, 1)
     assert "raise data.max_epochs" in refused.err
     assert not (tmp_path / "one.yaml").exists()
+    # However much is asked, the bound that is named is the config's own.
+    most = forecast(command, "--flops", "1e40", *corpus)
+    assert most.status == 0, most.err
+    assert "raise data.max_epochs (1)" in most.out
+
+
+def a_line(folder: Path, flops: str, common: str = "runs") -> Path:
+    """A fit.json of isoFLOP, whose C is counted as `flops`: N = .25 C^.5, D = C^.5."""
+    line = {"params_coefficient": 0.25, "tokens_coefficient": 1.0, "common_flops": common}
+    exponents = {name: {"value": 0.5} for name in ("params_exponent", "tokens_exponent")}
+    conventions = {"n_params": "n_params_non_embedding", "flops": flops}
+    path = folder / "fit.json"
+    path.write_text(json.dumps({"conventions": conventions, "fits": {"isoflop": line | exponents}}))
+    return path
+
+
+def test_the_compute_is_counted_as_the_law_counts_it(
+    command: Callable[..., Any], tmp_path: Path, corpus: list[str]
+) -> None:
+    words = ["--flops", "1e10", "--model", SMOKE, *corpus, "--json", "-"]
+    known = json.loads(command("forecast", a_line(tmp_path, "flops_6nd_non_embedding"), *words).out)["model"]
+    assert 6 * known["n_params_non_embedding"] * known["tokens"] == pytest.approx(1e10, rel=0.01)
+    assert not any("counts C as" in note for note in known["notes"])
+    other = json.loads(command("forecast", a_line(tmp_path, "flops"), *words).out)["model"]
+    assert any("counts C as 'flops'" in note and "as 6 N D" in note for note in other["notes"])
+    budgets = command("forecast", a_line(tmp_path, "flops_6nd_non_embedding", "budget"), *words)
+    assert (budgets.status, budgets.out, budgets.err.count("\n")) == (2, "", 1), budgets
+    assert "fit with --common-flops runs" in budgets.err
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,17 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from isoflop.fitting import ChinchillaLaw
 from isoflop.fitting.precision import NoiseModel
+from isoflop.fitting.precision.designs import Design
+from isoflop.scripts.plan_design import gains, verdict
 from isoflop.scripts.plan_table import plan_of
-from isoflop.training.designing import Search, best_design, grid_keys
+from isoflop.training.designing import Judged, Search, best_design, counted_centre, grid_keys
+from isoflop.training.models.counts import counts_for
+from isoflop.training.shapes import shape_for_width
 
 ROOT = Path(__file__).parents[2]
 LAW = ChinchillaLaw(E=0.9, A=80.0, B=60.0, alpha=0.42, beta=0.32)
@@ -27,23 +32,36 @@ def fit_json(tmp_path):
     return path
 
 
-def search(total: float, **changes) -> Search:
+def search(plan, **changes) -> Search:
+    centre = counted_centre(plan, LAW, "n_params")
     words = {"least_budget": 1e9, "most_runs": 60, "off": 1.3, "method": "parametric", "at_flops": 1e12, "sims": 20}
-    return Search(LAW, "n_params", NoiseModel.constant(0.005), total, **(words | changes))
+    return Search(LAW, centre, "n_params", NoiseModel.constant(0.005), plan.own_flops, **(words | changes))
 
 
 def test_the_design_takes_the_compute_and_measures_better_than_a_poor_grid():
     poor = plan_of(SMOKE, POOR)
-    best, own, judged = best_design(poor, search(poor.own_flops))
+    best, own, judged = best_design(poor, search(poor))
     assert best.plan.own_flops == pytest.approx(poor.own_flops, rel=0.03)
     assert best.params_exponent < own.params_exponent
     assert len(best.plan.cells) <= 60
     assert min(best.plan.config.grid.budgets) >= 0.99e9
     assert [found.params_exponent for found in judged] == sorted(found.params_exponent for found in judged)
     assert best.design is not None
-    centre = grid_keys(best.design, search(poor.own_flops))["sizes"]["prior"]
-    at = best.plan.config.grid.budgets[0]
-    assert centre["params_coefficient"] * at ** centre["params_exponent"] == pytest.approx(LAW.optimum(at)[0], rel=1e-4)
+    assert gains(best, own, search(poor))
+    assert verdict(best, own, search(poor)).endswith("times as precise.")
+
+
+def test_the_sizes_are_centred_where_the_grids_own_count_has_the_optimum():
+    """At one budget, counted as the config counts it, no other size of the ladder has a lower loss on the prior."""
+    plan = plan_of(SMOKE, [*POOR, "grid.flops=6nd_non_embedding"])
+    centre = grid_keys(Design.of_total(1e11, 4, 2.0, 5, 3.0, 1), search(plan))["sizes"]["prior"]
+    budget, shapes = 4e9, [shape_for_width(2 * i, plan.config.model, plan.corpus.vocab_size) for i in range(2, 24)]
+    counts = [counts_for(shape, plan.config.model) for shape in shapes]
+    n_params = np.array([count.params.n_params for count in counts])
+    tokens = np.array([budget / count.flops_per_token["6nd_non_embedding"] for count in counts])
+    best = n_params[np.argmin(LAW.loss(n_params, tokens))]
+    assert centre["params_coefficient"] * budget ** centre["params_exponent"] == pytest.approx(best, rel=0.12)
+    assert abs(np.log(LAW.optimum(budget)[0] / best)) > 0.15  # at C = 6 N D it lies elsewhere
 
 
 def test_what_it_writes_is_a_config_that_plans(command, fit_json, tmp_path):
@@ -83,8 +101,16 @@ def test_what_it_writes_is_a_config_that_plans(command, fit_json, tmp_path):
         (("--design", "--prior-off", "0.5"), "--prior-off 0.5: must be a factor from 1"),
         (("--design", "--most-runs", "3"), "--most-runs 3: must be 20 or more"),
         (("--design", "--methods", "kaplan"), "--methods 'kaplan': a design is for isoflop or parametric"),
-        (("--design", "--compute", "1e6"), "--compute 1e+06: no design of 4 budgets or more, from"),
+        (
+            ("--design", "--compute", "1e6"),
+            "--least-budget 2e+08: 4 budgets of 5 sizes from there take over 8.12e+09 FLOPs, more than --compute 1e+06",
+        ),
         (("--design", "--write", "/nowhere/x.yaml"), "--write /nowhere/x.yaml: no file in a folder that exists"),
+        (("--design", "--write", SMOKE), "smoke.yaml: is there already; name another file"),
+        (("--design", "--write", ROOT), "is there already; name another file"),
+        (("--design", "--gpu-hour", "2"), "--gpu-hour does not go with --design: plan what it wrote"),
+        (("--design", "--least-budget", "1e30"), "--least-budget 1e+30: 4 budgets of 5 sizes from there take over"),
+        (("--noise", ""), "--noise : is no number of nats"),
     ],
 )
 def test_bad_options(command, fit_json, words, message):
@@ -92,6 +118,22 @@ def test_bad_options(command, fit_json, words, message):
     assert done.status == 2
     assert message in done.err
     assert done.err.count("\n") == 1
+
+
+def test_the_verdict_says_what_is_gained():
+    plan = plan_of(SMOKE, POOR)
+
+    def judged(error: float, answered: float = 1.0) -> Judged:
+        return Judged(plan, None, error, 2 * error, answered)
+
+    for best, own, says in (
+        (judged(0.02), judged(0.03), "1.50 times as precise."),
+        (judged(0.03), judged(0.03), "no gain worth a change; keep the grid."),
+        (judged(0.04), judged(0.03), "no gain worth a change; keep the grid."),
+        (judged(0.03), judged(0.01, answered=0.2), "only the design measures it."),
+    ):
+        assert verdict(best, own, search(plan)) == says
+    assert verdict(judged(0.03, 0.5), judged(0.03, 0.5), search(plan)).startswith("neither measures anything")
 
 
 def test_a_prior_that_does_not_hold_there_is_refused(command):

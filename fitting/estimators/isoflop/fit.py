@@ -23,7 +23,7 @@ from .choice import chosen_minimum
 from .edges import edge_lines, no_interior_minimum
 from .lines import centre_drift, excess_variance, lines_through, power_laws
 from .minima import BudgetMinimum, minimum_of, shifted
-from .noise import Noise, noise_of, noisy, variances_of
+from .noise import Noise, between_cells, noise_of, noisy, variances_of
 from .replicates import REPLICATES, SIZE_TOLERANCE
 from .report import notes_of, planned_count_note, reports_of
 
@@ -60,6 +60,7 @@ def fit_isoflop(
     Intervals at `level` are residual bootstraps: the parabolas' residuals, scaled by leverage and by each budget's
     own noise (shrunk to the pool's), are drawn anew onto the fitted curves and everything after the choice of the
     method and the window is repeated; what the minima scatter about their line beyond that is drawn onto them too.
+    Where sizes scatter by more than their seeds explain, each size's runs share one draw of that beside their own.
 
     Raises InputError for an unknown choice, a `window` or tolerance out of bounds, or fewer than two budgets; FitError
     for fewer than two interior minima (`NoInteriorMinimum`), where losses cannot be carried to a common C, and where
@@ -118,6 +119,9 @@ def fit_groups(
     used = [budget for budget in budgets if budget.interior]
     if len(used) < 2:
         raise no_interior_minimum(budgets, window)
+    between = between_cells(used)
+    budgets = [budget.sharing(between) for budget in budgets]
+    used = [budget for budget in budgets if budget.interior]
     noise = noise_of(used)
     variance = variances_of(used, noise)
     line = _Line(used, variance, weighted=window is not None, sum_to_one=sum_to_one)
@@ -226,7 +230,8 @@ class _Line:
 
 def _resampling(noise: Noise, draws: Array, resamples: int, seed: int) -> Resampling:
     shared = "pooled over budgets" if noise.shared else "each budget's shrunk to the pool"
-    return Resampling(f"residuals, {shared}, scaled by leverage", resamples, resamples - len(draws), seed)
+    drawn = "residuals of sizes and of their runs" if noise.pooled.between_cells else "residuals"
+    return Resampling(f"{drawn}, {shared}, scaled by leverage", resamples, resamples - len(draws), seed)
 
 
 def _estimate(law: PowerLaw, draws: Array | None, column: int, resamples: int, level: float) -> Estimate:

@@ -10,7 +10,7 @@ from scipy.special import stdtr
 
 from ...laws import PowerLaw
 from ...results import CentreDrift, Minimum
-from .minima import Curve
+from .parabola import Curve
 
 Array = NDArray[np.float64]
 

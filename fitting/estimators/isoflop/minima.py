@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...results import MinimumStatus
 from .akima import spline_minimum
 from .budgets import Group
+from .parabola import Curve, Parabola, Polynomial, parabola_of, polynomial_of
 
 Array = NDArray[np.float64]
 
@@ -21,89 +22,8 @@ PARABOLA_SIZES = 3  # distinct sizes a parabola needs
 AKIMA_SIZES = 4  # distinct sizes below which a spline shows nothing that a parabola does not
 WINDOW_SIZES = 4  # sizes the window keeps at least, so that the noise shows
 _WINDOW_ROUNDS = 20
-_FLAT = 1e-12  # a curve that bends by less than this part of the loss is flat to rounding
 _CUBIC_SIZES = 6
 _FARTHEST = 100.0  # in ln N
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Minima of one budget. Arrays have shape (n_resamples,); x, log_d and loss mean nothing where `concave`, and
-    lie beyond the sizes where neither `concave` nor `interior`.
-
-    `variance` is that of x for a noise of variance 1 in the losses; NaN for a spline, which has no simple one.
-    """
-
-    interior: NDArray[np.bool_]
-    concave: NDArray[np.bool_]
-    x: Array
-    log_d: Array
-    loss: Array
-    variance: Array
-
-
-@dataclass(frozen=True)
-class Polynomial:
-    """Least squares of loss on powers of x - centre over the runs in the window, ready for new losses."""
-
-    used: NDArray[np.bool_]  # of the group's runs, shape (n,)
-    centre: float
-    design: Array  # (n_used, n_powers)
-    solver: Array  # (n_powers, n_used): coefficients = solver @ losses
-    spread: Array  # (n_used,): variance of each loss for a run's noise of variance 1
-
-    @property
-    def covariance(self) -> Array:
-        """Of the coefficients, shape (n_powers, n_powers), for a run's noise of variance 1."""
-        return (self.solver * self.spread) @ self.solver.T
-
-    @property
-    def residual_variance(self) -> Array:
-        """Of each used run's residual, shape (n_used,), for a run's noise of variance 1."""
-        leverage = np.einsum("ij,ji->i", self.design, self.solver)
-        of_fit = np.einsum("ij,jk,ik->i", self.design, self.covariance, self.design)
-        return self.spread * (1 - 2 * leverage) + of_fit
-
-    @property
-    def freedom(self) -> int:
-        """Used runs beyond the powers."""
-        return self.design.shape[0] - self.design.shape[1]
-
-    def squares(self, residuals: Array) -> Array:
-        """Sums of squares of `residuals` (..., n_used) on `freedom` degrees of freedom: over it, a run's variance."""
-        if self.freedom < 1:
-            return np.zeros(residuals.shape[:-1])
-        return np.sum(residuals**2, axis=-1) * (self.freedom / self.residual_variance.sum())
-
-    def fitted(self, losses: Array) -> Array:
-        """The polynomial's losses at the used runs for `losses`, shape (..., n_used)."""
-        return losses @ self.solver.T @ self.design.T
-
-
-@dataclass(frozen=True)
-class Parabola(Polynomial):
-    """The polynomial on (1, x - centre, (x - centre)^2), with the tokens of its runs."""
-
-    tokens: Array  # coefficients of the quadratic of ln D in x
-
-    def log_tokens(self, x: Array) -> Array:
-        """ln D at each x."""
-        u = x - self.centre
-        return self.tokens[0] + self.tokens[1] * u + self.tokens[2] * u * u
-
-    def minima(self, losses: Array) -> Curve:
-        """The vertices for `losses`, shape (n_resamples, n_used)."""
-        c = losses @ self.solver.T
-        curved = np.abs(c[:, 2]) * np.ptp(self.design[:, 1]) ** 2 > _FLAT * np.abs(c[:, 0])
-        concave = ~((c[:, 2] > 0) & curved)
-        c2 = np.where(concave, 1.0, c[:, 2])
-        x = -c[:, 1] / (2 * c2)
-        interior = ~concave & (x > self.design[:, 1].min()) & (x < self.design[:, 1].max())
-        # Delta method on x = -c1 / (2 c2).
-        gradient = np.stack([np.zeros_like(x), -0.5 / c2, -x / c2], axis=1)
-        variance = np.einsum("ri,ij,rj->r", gradient, self.covariance, gradient)
-        place = x + self.centre
-        return Curve(interior, concave, place, self.log_tokens(place), c[:, 0] - c2 * x * x, variance)
 
 
 @dataclass(frozen=True)
@@ -141,7 +61,7 @@ class BudgetMinimum:
         """
         used = self.shape.used
         cubic = self.method == "akima" and len(np.unique(self.group.sizes[used])) >= _CUBIC_SIZES
-        return _polynomial(self.group, used, 3) if cubic else self.shape
+        return replace(polynomial_of(self.group, used, 3), between=self.shape.between) if cubic else self.shape
 
     def vertex(self) -> Curve | None:
         """The parabola's vertex for the table's own losses, wherever it lies; None where it opens downwards.
@@ -153,6 +73,14 @@ class BudgetMinimum:
         vertex = self.parabola.minima(self.group.loss[None, self.parabola.used])
         lost = vertex.concave[0] or abs(vertex.x[0] - self.parabola.centre) > _FARTHEST
         return None if lost else vertex
+
+    def sharing(self, between: float) -> BudgetMinimum:
+        """The same minimum where runs of a size share a deviation of `between` times the variance of a run's noise."""
+        if self.parabola is None or not between:
+            return self
+        parabola = replace(self.parabola, between=between)
+        curve = None if self.curve is None else _minima(self.group, parabola, self.method, self.group.loss[None])
+        return replace(self, parabola=parabola, curve=curve)
 
     def minima(self, losses: Array) -> Curve:
         """The minima of other losses of the same runs, shape (n_resamples, n_runs)."""
@@ -182,7 +110,7 @@ def windowed_parabola(group: Group, window: float | None) -> Parabola | None:
     if group.n_sizes < PARABOLA_SIZES:
         return None
     if window is None:
-        return _parabola(group, np.ones(len(group.loss), dtype=bool))
+        return parabola_of(group, np.ones(len(group.loss), dtype=bool))
     lowest = int(np.argmin(group.loss))
     x_best, least = group.log_n[lowest], group.loss[lowest]
     seen: set[bytes] = set()
@@ -193,7 +121,7 @@ def windowed_parabola(group: Group, window: float | None) -> Parabola | None:
         if used.tobytes() in seen:
             break
         seen.add(used.tobytes())
-        parabola = _parabola(group, used)
+        parabola = parabola_of(group, used)
         curve = parabola.minima(group.loss[None, used])
         if curve.interior[0]:
             x_best, least = curve.x[0], curve.loss[0]
@@ -234,20 +162,6 @@ def _nearest(group: Group, x_best: float) -> NDArray[np.bool_]:
     np.minimum.at(distance, group.sizes, np.abs(group.log_n - x_best))
     nearest = np.argsort(distance, kind="stable")[:WINDOW_SIZES]
     return np.isin(group.sizes, nearest)
-
-
-def _parabola(group: Group, used: NDArray[np.bool_]) -> Parabola:
-    plain = _polynomial(group, used, 2)
-    tokens = plain.solver @ group.log_d[used]
-    return Parabola(used, plain.centre, plain.design, plain.solver, plain.spread, tokens)
-
-
-def _polynomial(group: Group, used: NDArray[np.bool_], degree: int) -> Polynomial:
-    x = group.log_n[used]
-    centre = float(x.mean())
-    design = np.stack([(x - centre) ** power for power in range(degree + 1)], axis=1)
-    solver = np.asarray(np.linalg.pinv(design), dtype=float)
-    return Polynomial(used, centre, design, solver, 1 / group.counts[used])
 
 
 def shifted(curve: Curve, parabola: Parabola, by: Array) -> Curve:

@@ -10,7 +10,8 @@ from scipy.special import polygamma, psi
 
 from ...results import LossNoise
 from ...uncertainty import generator
-from .minima import BudgetMinimum, Curve, shifted
+from .minima import BudgetMinimum, shifted
+from .parabola import Curve
 
 Array = NDArray[np.float64]
 
@@ -22,12 +23,13 @@ _MOST_PRIOR = 1e6
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviation of one run's loss in each budget, and the shape of the scatter to draw from.
+    """Standard deviation of one run's own noise in each budget, and the shape of the scatter to draw from.
 
-    Each budget has its own variance s_b^2 with few degrees of freedom f_b. They are shrunk to the pool as a sample
-    of variances about it (empirical Bayes, Smyth 2004, doi:10.2202/1544-6115.1027, section 6): with p prior degrees
-    of freedom, sigma_b^2 = (p s^2 + f_b s_b^2) / (p + f_b) has p + f_b of them. Budgets that scatter no more than
-    chance has it give p = inf, one noise for all.
+    What the runs of a size share beside it has `between` times its variance (`Polynomial`). Each budget has its own
+    variance s_b^2 with few degrees of freedom f_b. They are shrunk to the pool as a sample of variances about it
+    (empirical Bayes, Smyth 2004, doi:10.2202/1544-6115.1027, section 6): with p prior degrees of freedom, sigma_b^2 =
+    (p s^2 + f_b s_b^2) / (p + f_b) has p + f_b of them. Budgets that scatter no more than chance has it give p = inf,
+    one noise for all.
     """
 
     pooled: LossNoise
@@ -51,6 +53,26 @@ class Noise:
         return self.sigma[place] * rng.choice(self.pool, size=shape)
 
 
+def between_cells(used: list[BudgetMinimum]) -> float:
+    """The variance of the deviation that the runs of one size share, over that of a run's own noise.
+
+    More seeds of a size average their own noise away and leave what all of them share: a learning rate that suits
+    some sizes better, a width too small. Moment estimate (that of `fitting.precision.measure`) from the budgets whose
+    sizes were trained more than once, pooled: what sizes scatter about the curve beyond their runs, 0 where these
+    explain it all or too few are there to tell.
+    """
+    parts = [_scatters(budget) for budget in used if _replicated(budget)]
+    if not parts:
+        return 0.0
+    of_runs, freedom, of_sizes, run_share, size_share, spare = (float(total) for total in np.sum(parts, axis=0))
+    if min(freedom, spare) < _MIN_FREEDOM:
+        return 0.0
+    run = of_runs / freedom
+    if np.sqrt(run) <= _rounding(used):  # the same runs twice
+        return 0.0
+    return max(0.0, (of_sizes - run * run_share) / (run * size_share))
+
+
 def noise_of(used: list[BudgetMinimum]) -> Noise | None:
     """The noise of the runs near the minima; None where too few of them are there to show one.
 
@@ -71,7 +93,7 @@ def noise_of(used: list[BudgetMinimum]) -> Noise | None:
     if freedom.sum() < _MIN_FREEDOM:
         return None
     pooled = float(np.sqrt(squares.sum() / freedom.sum()))
-    rounding = pooled <= _ROUNDING * float(np.median(np.concatenate([budget.group.loss for budget in used])))
+    rounding = pooled <= _rounding(used)
     prior, centre = (np.inf, 0.0) if rounding else _prior(squares, freedom)
     sigma = np.full(len(used), pooled)
     if np.isfinite(prior):
@@ -80,7 +102,8 @@ def noise_of(used: list[BudgetMinimum]) -> Noise | None:
     drawn = np.concatenate([values / (own or 1.0) for values, own in zip(pool, sigma, strict=True)])
     drawn = drawn - drawn.mean()
     source = "residuals and replicates" if any(_replicated(budget) for budget in used) else "residuals"
-    said = LossNoise(pooled, int(freedom.sum()), source, prior)
+    between = float(np.sqrt(used[0].shape.between)) * pooled
+    said = LossNoise(pooled, int(freedom.sum()), source, prior, between)
     return Noise(said, sigma, drawn / (np.sqrt(np.mean(drawn**2)) or 1.0), centre, rounding)
 
 
@@ -117,6 +140,9 @@ def noisy(budget: BudgetMinimum, noise: Noise, place: int, count: int, rng: np.r
     base = group.loss.copy()
     base[smooth.used] = smooth.fitted(group.loss[smooth.used])
     drawn = noise.draws(place, (count, len(base)), rng) / np.sqrt(group.counts)
+    if smooth.between:
+        shared = noise.draws(place, (count, group.n_sizes), rng) * np.sqrt(smooth.between)
+        drawn += shared[:, group.sizes]
     curve = budget.minima(base + drawn)
     if budget.method == "akima":
         curve = shifted(curve, budget.shape, budget.found.x - budget.minima(base[None]).x)
@@ -129,10 +155,31 @@ def noisy(budget: BudgetMinimum, noise: Noise, place: int, count: int, rng: np.r
     return curve, noise.shrunk(squares, smooth.freedom + group.scatter.freedom)
 
 
+def _scatters(budget: BudgetMinimum) -> tuple[float, ...]:
+    """A budget's sum of squares of runs about the means of their sizes and its degrees of freedom; that of the sizes
+    about the curve, what variances of 1 of runs and of sizes would make of it, and its degrees of freedom."""
+    smooth, scatter = budget.smooth, budget.group.scatter
+    losses = budget.group.loss[smooth.used]
+    residuals = losses - smooth.fitted(losses)
+    within = float(smooth.within(residuals))
+    return (
+        within + scatter.squares,
+        smooth.replicates + scatter.freedom,
+        float(residuals @ residuals) - within,
+        float(smooth.run_variance.sum()) - smooth.replicates,
+        float(smooth.size_variance.sum()),
+        smooth.freedom - smooth.replicates,
+    )
+
+
+def _rounding(used: list[BudgetMinimum]) -> float:
+    """The standard deviation, in the unit of the loss, up to which noise is rounding."""
+    return _ROUNDING * float(np.median(np.concatenate([budget.group.loss for budget in used])))
+
+
 def _replicated(budget: BudgetMinimum) -> bool:
     """Whether runs of one size are there to measure the noise."""
-    sizes = budget.group.sizes[budget.shape.used]
-    return budget.group.scatter.freedom > 0 or len(np.unique(sizes)) < len(sizes)
+    return budget.group.scatter.freedom > 0 or budget.smooth.replicates > 0
 
 
 def _prior(squares: Array, freedom: Array) -> tuple[float, float]:

@@ -37,7 +37,7 @@ def _report(budget: BudgetMinimum, sigma: float | None, error: float | None) -> 
         n_sizes=group.n_sizes,
         n_replicates=group.n_replicates,
         n_window=0 if parabola is None else int(parabola.used.sum()),
-        noise=None if parabola is None else sigma,
+        noise=None if parabola is None or sigma is None else sigma * float(np.sqrt(1 + parabola.between)),
         **_place(budget),
         **_bend(budget, sigma),
     )
