@@ -10,14 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .cells import numbers_of, places
-from .diagnostics.one_resource import moving_with, require_identified, varying_at
+from .diagnostics.one_resource import moving_with, require_identified, uncounted_beside, varying_at
 from .diagnostics.warn import Warn, listed
 from .errors import FitError, InputError
 from .estimators.power.fit import fit_power, is_steep, is_straight
 from .estimators.power.law import Array, PowerFit
 from .marginal import LargestLeftOut, Marginal, TargetCost, largest_left_out, marginal, target_cost
 from .query import values_of
-from .readers.columns import columns_in
+from .readers.columns import columns_in, formula_hint
 from .reporting.style import amount_text
 
 _CORRELATED = 0.9
@@ -152,8 +152,12 @@ def values_in(frame: pd.DataFrame, name: str, option: str) -> Array:
     parts = columns_in(name, names)
     missing = next((part for part in parts if part not in names), None)
     if missing is not None:
-        raise InputError(f"{option} {name}: no column {missing!r}; columns: {', '.join(names)}")
-    columns = {part: numbers_of(frame, part, suffixes=True) for part in parts}
+        hint = formula_hint(name, names)
+        raise InputError(f"{option} {name}: no column {missing!r}; columns: {', '.join(names)}{hint}")
+    try:
+        columns = {part: numbers_of(frame, part, suffixes=True) for part in parts}
+    except InputError as error:
+        raise InputError(f"{option} {name}: {error}") from error
     if name in columns:
         return columns[name].to_numpy(dtype=float)
     return values_of(pd.DataFrame(columns, index=frame.index), name, option).to_numpy(dtype=float)
@@ -264,4 +268,9 @@ def _beside(rows: pd.DataFrame, x: Array, asked: PowerQuestion) -> list[Warn]:
     if varying := varying_at(rows, x, used):
         text = f"{listed(varying, 4)} differs among rows of one {asked.x}: they are no mere seeds; choose with --where"
         found.append(Warn("varies_beside", text))
+    counted, unknown = uncounted_beside(rows, x, used)
+    known = [name for name in unknown if name not in varying and not any(each.startswith(name) for each in moving)]
+    if known:
+        text = f"{listed(known, 4)} varies, and no column is known to count the {counted}: where that does, name it "
+        found.append(Warn("varies_beside", f"{text}with --columns and hold it fixed with --where"))
     return found

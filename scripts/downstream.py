@@ -34,6 +34,8 @@ from isoflop.scripts.fit import check_writable
 from isoflop.scripts.output import show
 from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Sources, Where, columns_of
 
+_SAME_COST = 0.05  # relative
+
 
 def main(
     source: Sources,
@@ -94,10 +96,10 @@ def main(
     table = load_runs(*source, columns=named, mapping=mapping, where=where, apart=task, keep_flagged=keep_flagged)
     if run_columns is not None:
         table = named_runs(table, _names(run_columns))
-    kept, left = _held_out(table, holdout_where)
+    kept, left = _held_out(table, holdout_where, task)
     scores = _names(score)
-    fitted = tasks_of(kept, scores, task)
-    held = {} if left is None else {runs.task: runs for runs in tasks_of(left, scores, task)}
+    fitted = tasks_of(kept, scores, task, beside=left)
+    held = {} if left is None else {runs.task: runs for runs in tasks_of(left, scores, task, beside=kept)}
     names = [runs.task for runs in fitted]
     given = {
         key: _shares(key, text, names) for key, text in (("chance", chance), ("ceiling", ceiling), ("anchor", anchor))
@@ -147,7 +149,7 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _held_out(table: RunTable, query: str | None) -> tuple[RunTable, RunTable | None]:
+def _held_out(table: RunTable, query: str | None, task: str | None) -> tuple[RunTable, RunTable | None]:
     if query is None:
         return table, None
     try:
@@ -160,6 +162,14 @@ def _held_out(table: RunTable, query: str | None) -> tuple[RunTable, RunTable | 
             f"--holdout-where {query!r} selects {some} of {len(chosen)} rows: leave some to fit and some out"
         )
     kept, left = (replace(table, frame=table.frame[rows].reset_index(drop=True)) for rows in (~chosen, chosen))
+    keys = ["run", *([task] if task is not None and task in table.frame else [])]
+    of_kept, of_left = (set(part.fitted[keys].itertuples(index=False, name=None)) for part in (kept, left))
+    split = sorted({str(key[0]) for key in of_kept & of_left})
+    if split:
+        raise InputError(
+            f"--holdout-where {query!r}: {len(split)} runs have rows on both sides, as {split[0]}: what is "
+            "left in the fit is of the same runs; hold whole runs out, and name what makes a run with --run"
+        )
     return kept, left
 
 
@@ -200,8 +210,14 @@ def _targets(params: str | None, tokens: str | None, flops: str | None, table: R
     }
     if not any(found.values()):
         return []
-    if found["flops"] is None and table.flops_convention == "6nd":  # else the cost of that size is not known
-        found["flops"] = 6.0 * (found["n_params"] or 0) * (found["tokens"] or 0)
+    if table.flops_convention == "6nd" and params is not None:  # else the cost of that size is not known
+        cost = 6.0 * (found["n_params"] or 0) * (found["tokens"] or 0)
+        asked = found["flops"] = found["flops"] or cost
+        if not abs(asked / cost - 1) <= _SAME_COST:
+            raise InputError(
+                f"--at-flops {flops}: --at-params {params} and --at-tokens {tokens} take {cost:.3g} FLOPs by 6ND, the "
+                "table's own count: give the size with its tokens, or the FLOPs"
+            )
     return [Target(found["n_params"], found["tokens"], found["flops"])]
 
 

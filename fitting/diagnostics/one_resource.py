@@ -10,19 +10,31 @@ import pandas as pd
 from ..errors import InputError
 from ..estimators.power.fit import MIN_POINTS
 from ..estimators.power.law import Array
-from ..readers.columns import ALIASES
 from ..reporting.style import count_text
+from .resource_roles import (
+    RATIO,
+    RESOURCES,
+    Resources,
+    named_role,
+    other_factor,
+    proportional,
+    resources_of,
+    role_of,
+    with_factors,
+)
 
 _SAME = 1.1  # a resource that varies by less is held fixed
 _OFF_PATH = 1.25  # sizes further apart than their FLOPs by this are not steps along one path
 _MOVES = 0.7  # Spearman's rank correlation, from here on two columns move together
-_RESOURCES = {"n_params": "parameters", "tokens": "tokens", "flops": "FLOPs"}
+_SAME_DERIVED = 1.3  # by less, where it was counted by C = 6ND, which a table's own count need not be
 # Outcomes are no resources: that they move with x is the law itself.
 _OUTCOME = re.compile(
     r"loss|err|acc|score|bpb|bits|perplexity|ppl|nats|quality|metric|auc|f1|win|elo|exact|pass|reward|"
     r"(^|_)(se|std|stderr|lo|hi|low|high|line|seed|row|L)($|_)",
 )
 _COUNTS = re.compile(r"n_params|flops|budget|planned_|step")
+_LARGE = 1e5  # counts of parameters and tokens are more
+_SIZE = re.compile(r"size|param|model|data|corpus|token|width|million|billion", re.IGNORECASE)
 _SHAPE = re.compile(r"width|depth|layer|head|hidden|dim|d_model|vocab|mlp|intermediate|size")
 
 
@@ -30,55 +42,69 @@ def require_identified(frame: pd.DataFrame, x: Array, name: str) -> list[str]:
     """What is known of the resources beside `x` (n,), the column or formula `name` of `frame`, as notes.
 
     L(N) is a law of tables of one D, L(D) of one N; where the other varies too (on isoFLOP rows D = C/6N) the rows show
-    both at once and neither is identified. L(C) needs runs along one path, on which sizes grow with FLOPs. Raises
-    InputError where that is not so; a table that does not count them is taken as it is, and that is noted.
+    both at once and neither is identified; so it is for what stands for N or D, as a width or steps. L(C) needs runs
+    along one path, on which sizes grow with FLOPs. Raises InputError where that is not so; a table that does not count
+    them is taken as it is, and that is noted.
     """
-    columns = _resources_of(frame)
-    values = {ours: frame[theirs].to_numpy(dtype=float) for ours, theirs in columns.items()}
-    role = _role(values, x)
+    resources = resources_of(frame)
+    values, names = resources.values, resources.names
+    role = role_of(resources, x, name)
+    if role == "flops" and "n_params" not in values:
+        resources = with_factors(frame, resources, x, name)
+        values, names = resources.values, resources.names
     if role is None:
+        _require_no_factor(frame, resources, x, name)
         return []
     if role == "flops" and "n_params" in values:
-        return _along_a_path(values, x, columns["n_params"], name)
+        return _along_a_path(resources, x, name)
+    exact = resources.role(x) is not None
     other = "tokens" if role == "n_params" else "n_params"
     if role == "flops" or other not in values:
-        return [f"no column counts the {_RESOURCES[other]}: {name} is taken to be all that varies"]
-    low, high = float(np.nanmin(values[other])), float(np.nanmax(values[other]))
-    if high > _SAME * low:
-        law, of_one = ("L(N)", "D") if role == "n_params" else ("L(D)", "N")
+        return [f"no column counts the {RESOURCES[other]}: {name} is taken to be all that varies"] if exact else []
+    vary = [_varies(values[each], each in resources.derived) for each in ("n_params", "tokens")]
+    if role == RATIO and not all(vary):
+        return []
+    if _varies(values[other], other in resources.derived):
+        low, high = float(np.nanmin(values[other])), float(np.nanmax(values[other]))
+        law, of_one = {"n_params": ("L(N)", "D"), RATIO: ("L(D/N)", "N")}.get(role, ("L(D)", "N"))
+        said = "" if exact or role == RATIO else f"{name} stands for the {RESOURCES[role]}: "
         raise InputError(
-            f"{columns[other]} varies from {count_text(low)} to {count_text(high)} beside {name}, and {law} is a law "
-            f"at one {of_one}: {_remedy(values[other], columns[other], x)}"
+            f"{said}{names[other]} varies from {count_text(low)} to {count_text(high)} beside {name}, and {law} is a "
+            f"law at one {of_one}: {_remedy(resources, other, x)}"
         )
-    return [f"at {count_text(float(np.nanmedian(values[other])))} {_RESOURCES[other]} throughout"]
+    return [f"at {count_text(float(np.nanmedian(values[other])))} {RESOURCES[other]} throughout"]
 
 
-def _resources_of(frame: pd.DataFrame) -> dict[str, str]:
-    """Which columns of `frame` count parameters, tokens and FLOPs: our name -> theirs, by our names and aliases."""
-    known = {str(name).casefold() if len(str(name)) > 1 else str(name): str(name) for name in frame}
-    found = {}
-    for ours in _RESOURCES:
-        names = [known[alias] for alias in (ours, *ALIASES[ours]) if alias in known]
-        if names and pd.api.types.is_numeric_dtype(frame[names[0]]):
-            found[ours] = names[0]
-    return found
+def _varies(values: Array, derived: bool) -> bool:
+    return float(np.nanmax(values)) > (_SAME_DERIVED if derived else _SAME) * float(np.nanmin(values))
 
 
-def _role(values: dict[str, Array], x: Array) -> str | None:
-    return next((ours for ours in values if _proportional(values[ours], x)), None)
+def _require_no_factor(frame: pd.DataFrame, resources: Resources, x: Array, name: str) -> None:
+    """InputError where x and another column multiply to the FLOPs: they are N and D under names that are not known."""
+    if "flops" not in resources.values:
+        return
+    other = other_factor(frame, resources.values["flops"], x, (name, resources.names["flops"]))
+    if other is not None:
+        raise InputError(
+            f"{other} varies beside {name}, and the two multiplied are {resources.names['flops']}: one is N, the other "
+            "D, and one column shows both at once; name them with --columns n_params=COL,tokens=COL, and hold one "
+            "fixed with --where, or fit --method parametric"
+        )
 
 
-def _along_a_path(values: dict[str, Array], x: Array, column: str, name: str) -> list[str]:
+def _along_a_path(resources: Resources, x: Array, name: str) -> list[str]:
     """Notes of the path; InputError where sizes next to each other in FLOPs are far apart, as on isoFLOP rows."""
-    order = np.lexsort((values["n_params"], x))
-    sizes, flops = np.log(values["n_params"][order]), np.log(x[order])
+    values, exact = resources.values, resources.role(x) == "flops"
+    compute = x if exact or "flops" not in values else values["flops"]
+    order = np.lexsort((values["n_params"], compute))
+    sizes, flops = np.log(values["n_params"][order]), np.log(compute[order])
     off = np.flatnonzero(np.abs(np.diff(sizes)) > np.diff(flops) + np.log(_OFF_PATH))
     if len(off):
         one, two = sorted(float(np.exp(sizes[off[0] + k])) for k in (0, 1))
         raise InputError(
-            f"{column} varies from {count_text(one)} to {count_text(two)} at {name} about {np.exp(flops[off[0]]):.3g}, "
-            "and L(C) is a law along one path of sizes: --method saturating fits the least losses, or choose one run a "
-            "C with --where"
+            f"{resources.names['n_params']} varies from {count_text(one)} to {count_text(two)} at {name} about "
+            f"{x[order][off[0]]:.3g}, and L(C) is a law along one path of sizes: --method saturating fits the least "
+            "losses, or choose one run a C with --where"
         )
     if "tokens" not in values:
         return []
@@ -86,8 +112,11 @@ def _along_a_path(values: dict[str, Array], x: Array, column: str, name: str) ->
     return [f"along runs of {np.nanmin(each):.3g} to {np.nanmax(each):.3g} tokens per parameter: a law of that path"]
 
 
-def _remedy(values: Array, column: str, x: Array) -> str:
+def _remedy(resources: Resources, other: str, x: Array) -> str:
     """The value of the other resource with most distinct x, where those are enough, as a --where."""
+    values, column = resources.values[other], resources.names[other]
+    if other in resources.derived:
+        return "hold it fixed with --where; --method parametric fits both at once"
     known, code = np.unique(values, return_inverse=True)
     distinct = np.array([len(np.unique(np.round(np.log(x[code == each]), 6))) for each in range(len(known))])
     if distinct.max() < MIN_POINTS:
@@ -121,11 +150,33 @@ def varying_at(frame: pd.DataFrame, x: Array, used: tuple[str, ...]) -> list[str
     return found
 
 
+def uncounted_beside(frame: pd.DataFrame, x: Array, used: tuple[str, ...]) -> tuple[str, list[str]]:
+    """Where `x` (n,) is N and nothing counts D, or the other way round: what is not counted, and columns that may.
+
+    Where nothing counts either, and x is as large as such counts are, it may be one of them too.
+    """
+    resources = resources_of(frame)
+    role, large = resources.role(x), x.max() >= _LARGE
+    missing = {"n_params": "tokens", "tokens": "n_params"}.get(role or "")
+    unknown = role is None and large and not {"n_params", "tokens"} & set(resources.values)
+    if (missing is None or missing in resources.values) and not unknown:
+        return "", []
+    found = []
+    for column, values in _others(frame, x, used).items():
+        known = values[np.isfinite(values)]
+        like = known.max() >= _LARGE or (not unknown and _SIZE.search(column))
+        if (known > 0).all() and _varies(known, False) and like:
+            found.append(column)
+    return RESOURCES[missing or "n_params"] if not unknown else "parameters or tokens", found
+
+
 def _others(frame: pd.DataFrame, x: Array, used: tuple[str, ...]) -> dict[str, Array]:
     """The columns that may be resources beside `x`: numbers, more than one value, not x in another unit."""
-    resources = {ours: frame[theirs].to_numpy(dtype=float) for ours, theirs in _resources_of(frame).items()}
-    role = _role(resources, x)
-    looked_at = resources.values() if role is not None else ()
+    resources = resources_of(frame)
+    role = resources.role(x)
+    if role is None and resources.values:
+        role = next((named_role(name) for name in used[:1] if name in frame and _is_column(frame[name], x)), None)
+    looked_at = resources.values.values() if role is not None else ()
     found = {}
     for column in map(str, frame.columns):
         counted = role is not None and _COUNTS.match(column)
@@ -136,19 +187,16 @@ def _others(frame: pd.DataFrame, x: Array, used: tuple[str, ...]) -> dict[str, A
             continue
         other = values.to_numpy(dtype=float)
         known = other[np.isfinite(other)]
-        if len(known) < MIN_POINTS or np.ptp(known) == 0 or any(_proportional(other, each) for each in (x, *looked_at)):
+        if len(known) < MIN_POINTS or np.ptp(known) == 0 or any(proportional(other, each) for each in (x, *looked_at)):
             continue
         found[column] = other
     return found
 
 
+def _is_column(column: pd.Series, x: Array) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and proportional(column.to_numpy(dtype=float), x)
+
+
 def _rank_correlation(other: Array, x: Array) -> float:
     known = np.isfinite(other)
     return float(pd.Series(other[known]).rank().corr(pd.Series(x[known]).rank()))
-
-
-def _proportional(one: Array, other: Array) -> bool:
-    """Whether two columns are one quantity in two units."""
-    if not (np.isfinite(one) & (one > 0)).all() or not len(one):
-        return False
-    return bool(np.ptp(np.log(one / other)) < 1e-6)

@@ -265,9 +265,13 @@ def _band(drawn: _Drawn, predictions: Sequence[Prediction]) -> tuple[Array, tupl
 
 def _warnings(runs: TaskRuns, fit: LinkFit, smooth: Smoothness, few: bool) -> list[str]:
     found = []
+    far = "ceiling" in fit.link.values and "ceiling" not in fit.known and smooth.normalised < 0.75
+    way = f"the best score fitted is {smooth.normalised:.0%} of the way to the ceiling"
     if fit.at_bound:
+        on_top = f"; {way}" if far and "ceiling" in fit.at_bound else ""
         found.append(
             f"{fit.link.name}: the {' and the '.join(fit.at_bound)} lies on its bound: the runs do not say where it is"
+            + on_top
         )
     if fit.status is FitStatus.MAX_ITER:
         found.append("the link's optimiser stopped before its tolerance")
@@ -275,9 +279,6 @@ def _warnings(runs: TaskRuns, fit: LinkFit, smooth: Smoothness, few: bool) -> li
         found.append("the score rises with the loss: no prediction from the loss means anything")
     if few:
         found.append(f"{runs.n_units} independent runs: fewer than {MIN_UNITS}, or than the laws need: no interval")
-    if "ceiling" in fit.link.values and "ceiling" not in fit.known and smooth.normalised < 0.75:
-        found.append(
-            f"the best score fitted is {smooth.normalised:.0%} of the way to the ceiling: the runs hardly say where "
-            "that is; give --ceiling"
-        )
+    if far and "ceiling" not in fit.at_bound:
+        found.append(f"{way}: the runs hardly say where that is; give --ceiling")
     return found

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from ..cells import numbers_of, places
 from ..errors import InputError
 from ..query import values_of
+from ..readers.columns import formula_hint
+from ..reporting.style import count_text
 from ..runs import RunTable
 from ..uncertainty import resampling_units
+from .score_units import Unit, unit_of
 
 Array = NDArray[np.float64]
 _SAME_SIZE = 1e-6  # relative
@@ -75,35 +78,60 @@ def named_runs(table: RunTable, columns: Sequence[str]) -> RunTable:
     )
 
 
-def tasks_of(table: RunTable, scores: Sequence[str], task: str | None) -> list[TaskRuns]:
+def tasks_of(
+    table: RunTable, scores: Sequence[str], task: str | None, *, beside: RunTable | None = None
+) -> list[TaskRuns]:
     """One for each value of the column `task`, or else for each of `scores` (columns, or formulas of columns).
 
-    Rows without a score are left out, which a note says. Raises InputError for a column that is not there, several
-    scores beside a task column, and scores that are neither shares (0 to 1) nor percentages (0 to 100).
+    Whether scores are shares (0 to 1) or percentages (0 to 100) is told once a column or formula, from all its rows and
+    those of `beside`, the part of the table kept apart. Rows without a score are left out, which a note says. Raises
+    InputError for a column that is not there, several scores beside a task column, scores that are neither, and rows
+    that look like several tasks.
     """
     frame = table.fitted
-    if task is None:
-        return [_task(frame, score, score) for score in scores]
-    if len(scores) > 1:
+    if task is not None and len(scores) > 1:
         raise InputError(f"--task {task}: goes with one --score, not with {', '.join(scores)}")
-    if task not in frame:
+    if task is not None and task not in frame:
         raise InputError(f"--task {task}: no such column; there are {', '.join(frame.columns)}")
+    frames = [frame, *([beside.fitted] if beside is not None else [])]
+    units = {score: unit_of([_scored(each, score, task) for each in frames], score) for score in scores}
+    if task is None:
+        return [_task(frame, score, score, units[score]) for score in scores]
     groups = frame.groupby(task, sort=False, dropna=False)
-    return [_task(pd.DataFrame(part).reset_index(drop=True), scores[0], str(key)) for key, part in groups]
+    parts = [(str(key), pd.DataFrame(part).reset_index(drop=True)) for key, part in groups]
+    return [_task(part, scores[0], name, units[scores[0]]) for name, part in parts]
 
 
-def _task(frame: pd.DataFrame, score: str, name: str) -> TaskRuns:
-    values = numbers_of(frame, score) if score in frame else values_of(frame, score, "--score")
+def _scored(frame: pd.DataFrame, score: str, task: str | None) -> pd.DataFrame:
+    """The rows with a score: their `score`, `task` and `place`."""
+    values = _values(frame, score)
+    tasks = frame[task].astype(str) if task is not None and task in frame else score
+    found = pd.DataFrame({"score": values, "task": tasks, "place": places(frame)}, index=frame.index)
+    return found.loc[values.notna().to_numpy()]
+
+
+def _values(frame: pd.DataFrame, score: str) -> pd.Series:
+    if score in frame:
+        return numbers_of(frame, score)
+    try:
+        return values_of(frame, score, "--score")
+    except InputError as error:
+        hint = formula_hint(score, list(map(str, frame.columns))) if "no column" in str(error) else ""
+        raise InputError(f"{error}{hint}") from error
+
+
+def _task(frame: pd.DataFrame, score: str, name: str, unit: Unit) -> TaskRuns:
+    values = _values(frame, score)
     has = values.notna().to_numpy()
     if not has.any():
         raise InputError(f"task {name}: no row has a number in --score {score}; name another column or --where")
     notes = [] if has.all() else [f"{len(has) - has.sum()} of {len(has)} rows have no score: left out"]
     frame = frame.loc[has].reset_index(drop=True)
-    scores, percent = _shares(values[has].to_numpy(dtype=float), frame, score, name)
-    if percent:
-        notes.append("scores are percentages, read as shares of 1")
+    scores = values[has].to_numpy(dtype=float) / unit.top
+    notes += [unit.note] if unit.note else []
     numbers = {key: frame[key].to_numpy(dtype=float, copy=True) for key in ("loss", "n_params", "tokens", "flops")}
     run = frame["run"].to_numpy(dtype=object, copy=True)
+    _require_one_task(run, numbers["tokens"], scores, name)
     if len(frame) > 1 and all(str(each).rpartition(":")[2].startswith("row ") for each in run):
         notes.append(
             "no column says which rows are of one run: each is taken for a run of its own; where they are checkpoints, "
@@ -114,11 +142,24 @@ def _task(frame: pd.DataFrame, score: str, name: str) -> TaskRuns:
         score=scores,
         run=run,
         unit=np.arange(len(run)),
-        percent=percent,
+        percent=unit.percent,
         notes=tuple(notes),
         **numbers,
     )
     return replace(found, unit=_units(found, frame))
+
+
+def _require_one_task(run: NDArray[np.object_], tokens: Array, scores: Array, name: str) -> None:
+    """InputError where a run has several scores at one token count: those of several tasks, or of several runs."""
+    rows = pd.DataFrame({"run": run, "tokens": tokens, "score": scores})
+    several = rows.groupby(["run", "tokens"])["score"].agg(["min", "max"])
+    apart = several[several["max"] > several["min"]]
+    if len(apart):
+        (first, at), (low, high) = apart.index[0], apart.iloc[0]
+        raise InputError(
+            f"task {name}: rows of one run and token count have several scores ({first} at {count_text(float(at))} "
+            f"tokens: {low:.4g} to {high:.4g}): name the task column with --task, or with --run what makes a run"
+        )
 
 
 def _units(runs: TaskRuns, frame: pd.DataFrame) -> NDArray[np.intp]:
@@ -127,17 +168,3 @@ def _units(runs: TaskRuns, frame: pd.DataFrame) -> NDArray[np.intp]:
     of_end = resampling_units(frame.iloc[ends].reset_index(drop=True))
     of_run = dict(zip(runs.run[ends], of_end, strict=True))
     return np.array([of_run[name] for name in runs.run], dtype=np.intp)
-
-
-def _shares(values: Array, frame: pd.DataFrame, score: str, name: str) -> tuple[Array, bool]:
-    percent = bool(np.median(values) > 1)
-    top = 100.0 if percent else 1.0
-    bad = np.flatnonzero(~((values >= 0) & (values <= top)))
-    if len(bad):
-        row = int(bad[0])
-        place = places(frame.iloc[[row]])[0] or f"row {row + 1}"
-        raise InputError(
-            f"{place}: --score {score} of task {name} is {values[row]:g}, outside 0 to {top:g} "
-            f"(most are {'percentages' if percent else 'shares'}); give accuracies, as in --score '1 - error'"
-        )
-    return values / top, percent

@@ -67,7 +67,7 @@ def name_columns(log: Log, mapping: ColumnMap) -> tuple[dict[str, str], list[str
         if ours in found or ours in mapping.values or ours in ("flag", "source"):
             continue
         left = [name for name in names if name not in taken or name == ours]
-        guess = (ours if ours in left else None) if log.ours else _guess(ours, left, logged)
+        guess = (ours if ours in left else None) if log.ours else guessed_column(ours, left, logged)
         if guess is None or (ours in _ONLY_NUMERIC and not pd.api.types.is_numeric_dtype(log.frame[guess])):
             continue
         found[ours] = guess
@@ -145,9 +145,14 @@ def _existing(ours: str, theirs: str, names: Sequence[str], log: Log) -> str:
         names = [name for name in names if _A_LOSS.match(name)]
     near = difflib.get_close_matches(missing, names, n=3, cutoff=0.7)
     meant = f"; did you mean {' or '.join(near)}?" if near else ""
-    if _FORMULA.search(theirs) or any(part.strip() in names for part in _OPERATOR.split(theirs)):
-        meant += _AS_FORMULA
+    meant += formula_hint(theirs, names)
     raise InputError(f"{label}: no column {missing!r} among {_listed(names)}{meant}")
+
+
+def formula_hint(theirs: str, names: Sequence[str]) -> str:
+    """How a formula is written, where `theirs` looks like one that was not read as one; else nothing."""
+    parts = [part.strip() for part in _OPERATOR.split(theirs)]
+    return _AS_FORMULA if _FORMULA.search(theirs) or any(part in names for part in parts) else ""
 
 
 def _is_there(theirs: str, names: Sequence[str]) -> bool:
@@ -163,7 +168,8 @@ def columns_in(theirs: str, names: Sequence[str]) -> list[str]:
     return [*re.findall(r"`([^`]*)`", theirs), *re.findall(r"[A-Za-z_]\w*", bare)]
 
 
-def _guess(ours: str, names: Sequence[str], logged: bool) -> str | None:
+def guessed_column(ours: str, names: Sequence[str], logged: bool) -> str | None:
+    """The column of `names` that is `ours` by our name in any spelling or by an alias; `logged`: of a training log."""
     if ours in names and not (logged and ours == "loss"):
         return ours
     plain: dict[str, str] = {}

@@ -148,8 +148,9 @@ def power_figure(found: PowerAnalysis) -> Figure:
                 fit.offset.value, color=GREY, linewidth=1, linestyle=":", label=f"{kind} {fit.offset.value:.3g}"
             )
         axes.plot(fit.points.x, fit.points.y, "o", color=BLACK, markersize=4, label="measured", zorder=3)
-        _draw_target(axes, found)
+        _draw_target(axes, found, (float(x[0]), float(x[-1])))
         axes.set_xscale("log")
+        axes.set_xlim(float(x[0]), float(x[-1]))
         if fit.error == "relative" and not (shown and fit.offset.value <= 0):
             axes.set_yscale("log")
         axes.set_xlabel(asked.x)
@@ -184,12 +185,16 @@ def _offset_shown(found: PowerAnalysis, law: np.ndarray) -> bool:
     return abs(found.fit.offset.value - law[-1]) <= 2 * float(np.ptp(law)) and found.fit.offset.value != 0
 
 
-def _draw_target(axes: Axes, found: PowerAnalysis) -> None:
+def _draw_target(axes: Axes, found: PowerAnalysis, ends: tuple[float, float]) -> None:
+    """The target, and across the axis, from `ends` to `ends`, the x it needs with its interval."""
     target = found.target
     if target is None:
         return
     axes.axhline(target.target, color=ORANGE, linewidth=1, label=f"target {target.target:g}")
     if target.x is not None and target.x.value <= found.fit.x_range[1] * _FURTHEST:
-        low, high = target.x.low or target.x.value, target.x.high or target.x.value
-        axes.plot([low, min(high, axes.get_xlim()[1])], [target.target] * 2, color=ORANGE, linewidth=4, alpha=0.5)
+        # An end that the points do not show lies beyond the axis.
+        low, high = (
+            end if given is None else given for given, end in zip((target.x.low, target.x.high), ends, strict=True)
+        )
+        axes.plot([max(low, ends[0]), min(high, ends[1])], [target.target] * 2, color=ORANGE, linewidth=4, alpha=0.5)
         axes.plot(target.x.value, target.target, "D", color=ORANGE, markersize=5, zorder=3)

@@ -182,6 +182,18 @@ def test_too_little_is_refused_or_has_no_interval() -> None:
     assert all(each.low is None for each in few.parameters.values())
 
 
+def test_a_ceiling_on_its_bound_is_said_once() -> None:
+    frame = ladder()
+    runs = task(frame.assign(score=0.25 + 2 * (sigmoid(frame["loss"].to_numpy()) - 0.25) / 7))
+    far = task(frame.assign(score=0.2 + 1.5 / (1 + np.exp(4 * (frame["loss"] - 0.2)))))
+    said = [analyse_task(each, link="sigmoid", resamples=0) for each in (runs, far)]
+    assert "ceiling" in said[1].link.at_bound
+    for result in said:
+        about = [warning for warning in result.warnings if "ceiling" in warning]
+        assert len(about) <= 1, about
+    assert "of the way to the ceiling" in said[1].warnings[0]
+
+
 def test_olmo_s_ladder_gives_its_published_predictions() -> None:
     """From all checkpoints, and a point of score 1 at loss 0, as the authors fit it.
 

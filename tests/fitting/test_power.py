@@ -12,6 +12,7 @@ from isoflop.fitting.estimators.power.law import OffsetPowerLaw
 from isoflop.fitting.laws import SaturatingLaw
 from isoflop.fitting.marginal import largest_left_out, marginal, target_cost
 from isoflop.fitting.one_dimensional import PowerQuestion, analyse_power
+from isoflop.fitting.reporting.power import power_figure
 from isoflop.fitting.results import FitStatus
 
 from .sweeps import interval, reference_data, selected
@@ -231,6 +232,19 @@ def test_isoflop_rows_do_not_identify_one_law():
         with pytest.raises(InputError, match=says) as caught:
             analyse_power(frame, PowerQuestion(x, "loss"))
         assert "--method" in str(caught.value)
+
+
+def test_the_bar_of_a_target_without_an_upper_end_goes_to_the_edge():
+    found = analyse_power(
+        table(labels=X, error=noisy(FALLING, X, 0.02, 1)), PowerQuestion("labels", "error", target=0.06)
+    )
+    assert found.target is not None
+    assert found.target.x is not None
+    assert found.target.x.high is None
+    (axes,) = power_figure(found).axes
+    bar = next(line for line in axes.lines if line.get_linewidth() == 4)
+    assert np.max(np.asarray(bar.get_xdata())) == pytest.approx(axes.get_xlim()[1])
+    assert axes.get_xlim()[1] > found.target.x.value
 
 
 def test_a_grid_names_the_slice_that_is_a_law():

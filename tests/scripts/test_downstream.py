@@ -28,7 +28,7 @@ def rows(task: str = "quiz", middle: float = 3.0, percent: bool = False) -> str:
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "runs.csv"
-    path.write_text(HEADER + rows() + rows("riddle", 3.4, percent=True))
+    path.write_text(HEADER + rows() + rows("riddle", 3.4))
     return path
 
 
@@ -43,7 +43,6 @@ def test_predicts_each_task_and_says_first_that_it_extrapolates(command: Callabl
     )
     assert done.status == 0, done.err
     assert done.out.splitlines()[0].startswith("EXTRAPOLATION: quiz, 1B, 20B tokens: ")
-    assert "note: riddle: scores are percentages" in done.out
     report = json.loads((out / "downstream.json").read_text())
     assert report == json.loads((table.parent / "r.json").read_text())
     assert (out / "figures" / "downstream.png").stat().st_size > 10_000
@@ -97,6 +96,47 @@ def test_a_column_or_a_formula_a_task(command: Callable[..., Any], table: Path) 
     assert "name its columns with --run" in " ".join(report["tasks"]["accuracy"]["notes"])
 
 
+def test_two_tasks_of_one_run_are_not_pooled(command: Callable[..., Any], table: Path) -> None:
+    words = ("--score", "accuracy", "--loss", "task_loss", "--run", "model,length", "--resamples", 0)
+    done = command("downstream", table, *words)
+    assert (done.status, done.out) == (2, "")
+    assert "several scores" in done.err
+    assert "name the task column with --task" in done.err
+
+
+def test_percentages_are_told_once_for_all_rows_of_a_score(command: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(HEADER + rows(percent=True) + rows("riddle", 3.4, percent=True))
+    words = (*OPTIONS, "--resamples", 0)
+    assert "note: riddle: scores are percentages" in command("downstream", path, *words).out
+    # Of a hard task in per cent every score may lie under 1: read as shares it would be a hundred times as good.
+    low = [line.split(",") for line in rows("riddle", 3.4, percent=True).splitlines()]
+    hard = "".join(",".join([*cells[:-1], str(float(cells[-1]) / 80)]) + "\n" for cells in low)
+    path.write_text(HEADER + rows(percent=True) + hard)
+    done = command("downstream", path, *words)
+    assert done.status == 2
+    assert "task riddle scores at most 0.78" in done.err
+    assert "shares and percentages in one column" in done.err
+    divided = command("downstream", path, *words, "--score", "accuracy / 100", "--json", "-")
+    assert json.loads(divided.out)["tasks"]["riddle"]["score_range"][1] < 0.01
+    path.write_text(HEADER.replace("accuracy", "em_percent") + hard)
+    named = command("downstream", path, "--score", "em_percent", *words[2:], "--json", "-")
+    (found,) = json.loads(named.out)["tasks"].values()
+    assert found["percent"]
+    assert found["score_range"][1] < 0.01
+    assert "by the name 'em_percent'" in " ".join(found["notes"])
+
+
+def test_rows_held_out_are_read_in_the_unit_of_the_others(command: Callable[..., Any], tmp_path: Path) -> None:
+    """The smallest models score under 1 %: alone they would look like shares."""
+    path = tmp_path / "runs.csv"
+    lines = [line.split(",") for line in rows(percent=True).splitlines()]
+    path.write_text(HEADER + "".join(",".join([*c[:-1], "0.6" if c[0] == "1e+07" else c[-1]]) + "\n" for c in lines))
+    done = command("downstream", path, *OPTIONS, "--holdout-where", "model == 1e7", "--resamples", 0, "--json", "-")
+    assert done.status == 0, done.err
+    assert {p["measured_score"] for p in json.loads(done.out)["tasks"]["quiz"]["predictions"]} == {0.006}
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -112,6 +152,14 @@ def test_a_column_or_a_formula_a_task(command: Callable[..., Any], table: Path) 
         (["--ceiling", ".1"], "--ceiling 0.1: task quiz scores up to"),
         (["--link", "cubic"], "--link cubic: choose one of auto, sigmoid, linear, exponential"),
         (["--at-params", "7B"], "--at-params and --at-tokens go together"),
+        (
+            ["--at-params", "7B", "--at-tokens", "4T", "--at-flops", "1e20"],
+            "--at-flops 1e20: --at-params 7B and --at-tokens 4T take 1.68e+23 FLOPs by 6ND",
+        ),
+        (["--score", "1 + accuracy"], "neither shares (0 to 1) nor clearly percentages; divide them"),
+        (["--score", "1 - quiz-acc"], "; a formula has spaces around"),
+        (["--score", "accuracy-lengths"], "a formula has spaces around"),
+        (["--holdout-where", "tokens > 8e8"], "5 runs have rows on both sides, as 2e+07 40: what is left"),
         (["--at-flops", "-1e20"], "--at-flops -1e20: must be a finite number above 0"),
         (["--at-flops", "inf"], "--at-flops inf: 'inf' is no number"),
         (["--where", "n_params < 1.5e7"], "all runs have one size"),

@@ -100,6 +100,8 @@ def test_runs_at_one_token_count(command: Callable[..., Any], tmp_path: Path) ->
         (["--y", "corpus"], "labels.csv:2: column 'corpus' holds 'a', which is no number"),
         (["--x", "error"], "must be two columns"),
         (["--x", "label"], "--x label: no column 'label'; columns: labels, error"),
+        (["--x", "labels/seed"], "; a formula has spaces around"),
+        (["--x", "corpus"], "--x corpus: "),
         (["--x", "labels - 500"], "--x labels - 500 is 0, and must be more than 0"),
         (["--where", "labels < 3000"], "3 distinct x: a one-dimensional law needs at least 4"),
         (["--price-per-unit", "-1"], "--price-per-unit -1 must be a positive number"),
