@@ -10,7 +10,7 @@ demo: .venv/.train
 
 # Two parts side by side, each on one thread, that take alike: some of training's tests stand with the fits.
 # -O prints each one's output whole.
-WITH_FITS := $(addprefix tests/training/test_, bench_train.py memory.py compiling.py)
+WITH_FITS := $(addprefix tests/training/test_, memory.py compiling.py)
 test: lint
 	@$(MAKE) --no-print-directory -j2 -O test-fitting test-training
 

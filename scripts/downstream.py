@@ -166,8 +166,9 @@ def _held_out(table: RunTable, query: str | None, task: str | None) -> tuple[Run
     of_kept, of_left = (set(part.fitted[keys].itertuples(index=False, name=None)) for part in (kept, left))
     split = sorted({str(key[0]) for key in of_kept & of_left})
     if split:
+        more = f" and {len(split) - 1} more runs" if len(split) > 1 else ""
         raise InputError(
-            f"--holdout-where {query!r}: {len(split)} runs have rows on both sides, as {split[0]}: what is "
+            f"--holdout-where {query!r}: rows of {split[0]}{more} are on both sides: what is "
             "left in the fit is of the same runs; hold whole runs out, and name what makes a run with --run"
         )
     return kept, left

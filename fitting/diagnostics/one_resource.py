@@ -175,7 +175,8 @@ def _others(frame: pd.DataFrame, x: Array, used: tuple[str, ...]) -> dict[str, A
     resources = resources_of(frame)
     role = resources.role(x)
     if role is None and resources.values:
-        role = next((named_role(name) for name in used[:1] if name in frame and _is_column(frame[name], x)), None)
+        bare = next((name for name in used[:1] if name in frame and _is_column(pd.Series(frame[name]), x)), None)
+        role = None if bare is None else named_role(bare)
     looked_at = resources.values.values() if role is not None else ()
     found = {}
     for column in map(str, frame.columns):

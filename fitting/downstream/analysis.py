@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 from ..errors import FitError, InputError
 from ..results import Estimate, FitStatus
-from ..uncertainty import bias_corrected_estimate, generator, run_weights
+from ..uncertainty import bias_corrected_estimate, generator, percentile_estimate, run_weights
 from .heldout import LargestLeftOut, leave_largest_out
 from .links import LINKS, Link, LinkFit
 from .routes import Known, Routes, link_of, routes_of
@@ -82,6 +83,13 @@ class _Drawn:
             return Estimate(value, level=self.level)
         return bias_corrected_estimate(value, draws, len(self.weights), self.level, self.freedom)
 
+    def of_link(self, value: float, draws: Array | None) -> Estimate:
+        """Of the link alone: percentiles with Student's spread, unshifted, for a shift for bias covers less here."""
+        if draws is None or self.weights is None:
+            return Estimate(value, level=self.level)
+        wider = float(2 * ndtr(stdtrit(self.freedom, (1 + self.level) / 2)) - 1)
+        return replace(percentile_estimate(value, draws, len(self.weights), wider), level=self.level)
+
 
 def analyse_task(
     runs: TaskRuns,
@@ -117,7 +125,7 @@ def analyse_task(
             continue
     fit = fits[chosen]
     routes = routes_of(runs, fit, known, from_flops=not all(target.has_size for target in targets))
-    drawn = _drawn(routes, resamples, seed, level)
+    drawn = drawn_routes(routes, resamples, seed, level)
     at = [*((target, None, None) for target in targets), *_ends_of(held_out)]
     predictions = _predictions(drawn, at, {name: each.link for name, each in fits.items()})
     smooth = {name: smoothness_of(runs, each.link, known.chance) for name, each in fits.items()}
@@ -167,7 +175,8 @@ def _ends_of(held_out: TaskRuns | None) -> list[tuple[Target, float, float]]:
     return [(Target(n, d, c, str(name)), float(loss), float(score)) for n, d, c, name, loss, score in rows]
 
 
-def _drawn(routes: Routes, resamples: int, seed: int, level: float) -> _Drawn:
+def drawn_routes(routes: Routes, resamples: int, seed: int, level: float) -> _Drawn:
+    """Whole runs drawn `resamples` times and the link of each; none of fewer than 8 runs, or than the laws need."""
     most = max([routes.link.n_free, *(step.n_free for step in (routes.of_size,) if step is not None)])
     freedom = routes.runs.n_units - most
     if resamples < 1 or routes.runs.n_units < MIN_UNITS or freedom < 1:
@@ -216,7 +225,7 @@ def _prediction(
         one = drawn.estimate(routes.one_step.score(flops), draws)
     if measured_loss is not None:
         draws = None if drawn.links is None else drawn.links.score(measured_loss)
-        own = drawn.estimate(float(routes.link.link.score(measured_loss)), draws)
+        own = drawn.of_link(float(routes.link.link.score(measured_loss)), draws)
     at = measured_loss if measured_loss is not None else found[0] if found is not None else None
     best = score or own
     lowest, width = float(runs.loss.min()), float(np.ptp(runs.loss))
@@ -241,7 +250,7 @@ def _parameters(drawn: _Drawn) -> dict[str, Estimate]:
     for name, value in fit.link.values.items():
         fixed = name in (*fit.known, *fit.at_bound) or drawn.links is None
         draws = None if fixed or drawn.links is None else np.asarray(drawn.links.values[name])
-        out[name] = drawn.estimate(float(value), draws)
+        out[name] = drawn.of_link(float(value), draws)
     return out
 
 
@@ -256,7 +265,7 @@ def _band(drawn: _Drawn, predictions: Sequence[Prediction]) -> tuple[Array, tupl
     link = drawn.links
     columns = [link.score(at) for at in x]
     found = [
-        drawn.estimate(float(drawn.routes.link.link.score(at)), column) for at, column in zip(x, columns, strict=True)
+        drawn.of_link(float(drawn.routes.link.link.score(at)), column) for at, column in zip(x, columns, strict=True)
     ]
     if any(each.low is None for each in found):
         return x, None

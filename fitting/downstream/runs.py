@@ -121,13 +121,13 @@ def _values(frame: pd.DataFrame, score: str) -> pd.Series:
 
 
 def _task(frame: pd.DataFrame, score: str, name: str, unit: Unit) -> TaskRuns:
-    values = _values(frame, score)
-    has = values.notna().to_numpy()
+    values = _values(frame, score).to_numpy(dtype=float)
+    has = ~np.isnan(values)
     if not has.any():
         raise InputError(f"task {name}: no row has a number in --score {score}; name another column or --where")
     notes = [] if has.all() else [f"{len(has) - has.sum()} of {len(has)} rows have no score: left out"]
     frame = frame.loc[has].reset_index(drop=True)
-    scores = values[has].to_numpy(dtype=float) / unit.top
+    scores = values[has] / unit.top
     notes += [unit.note] if unit.note else []
     numbers = {key: frame[key].to_numpy(dtype=float, copy=True) for key in ("loss", "n_params", "tokens", "flops")}
     run = frame["run"].to_numpy(dtype=object, copy=True)
@@ -152,13 +152,15 @@ def _task(frame: pd.DataFrame, score: str, name: str, unit: Unit) -> TaskRuns:
 def _require_one_task(run: NDArray[np.object_], tokens: Array, scores: Array, name: str) -> None:
     """InputError where a run has several scores at one token count: those of several tasks, or of several runs."""
     rows = pd.DataFrame({"run": run, "tokens": tokens, "score": scores})
-    several = rows.groupby(["run", "tokens"])["score"].agg(["min", "max"])
-    apart = several[several["max"] > several["min"]]
+    grouped = rows.groupby(["run", "tokens"])["score"]
+    low, high = (grouped.transform(end).to_numpy(dtype=float) for end in ("min", "max"))
+    apart = np.flatnonzero(high > low)
     if len(apart):
-        (first, at), (low, high) = apart.index[0], apart.iloc[0]
+        row = int(apart[0])
+        at = f"{run[row]} at {count_text(float(tokens[row]))} tokens: {low[row]:.4g} to {high[row]:.4g}"
         raise InputError(
-            f"task {name}: rows of one run and token count have several scores ({first} at {count_text(float(at))} "
-            f"tokens: {low:.4g} to {high:.4g}): name the task column with --task, or with --run what makes a run"
+            f"task {name}: rows of one run and token count have several scores ({at}): name the task column with "
+            "--task, or with --run what makes a run"
         )
 
 

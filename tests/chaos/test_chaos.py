@@ -29,8 +29,8 @@ def chaos(out: Path, *words: str) -> list[dict]:
 
 @pytest.mark.slow
 def test_every_cell_ends_once_and_as_undisturbed_whatever_strikes(tmp_path: Path) -> None:
-    sweeps = chaos(tmp_path / "chaos", "--only", "local", "--faults", "3", "--seed", "1", "--flops", "3e9")
-    assert sum(len(sweep["faults"]) for sweep in sweeps) == 3
+    sweeps = chaos(tmp_path / "chaos", "--only", "local", "--faults", "2", "--seed", "1", "--flops", "3e9")
+    assert sum(len(sweep["faults"]) for sweep in sweeps) == 2
     assert all(sweep["finished"] + len(sweep["failed"]) == 6 and not sweep["differing"] for sweep in sweeps)
 
 

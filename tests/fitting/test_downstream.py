@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isoflop.fitting.downstream.analysis import analyse_task
+from isoflop.fitting.downstream.analysis import analyse_task, drawn_routes
 from isoflop.fitting.downstream.links import LINKS, fit_link
-from isoflop.fitting.downstream.routes import Known, link_of
+from isoflop.fitting.downstream.routes import Known, Routes, link_of
 from isoflop.fitting.downstream.runs import TaskRuns, named_runs, tasks_of
 from isoflop.fitting.downstream.smoothness import smoothness_of
 from isoflop.fitting.downstream.steps import Target, fit_loss_of_size
@@ -18,7 +18,7 @@ from isoflop.fitting.errors import FitError, InputError
 from isoflop.fitting.laws import ChinchillaLaw
 from isoflop.fitting.runs import RunTable
 
-from .sweeps import reference_data, selected
+from .sweeps import interval, reference_data, selected
 
 LAW = ChinchillaLaw(E=0.5, A=30.0, B=90.0, alpha=0.22, beta=0.235)
 SIZES = (1e8, 2e8, 4e8, 8e8, 1.6e9)
@@ -129,6 +129,20 @@ def test_intervals_hold_the_truth_through_both_steps() -> None:
     assert held >= 5  # of a true 95 %, fewer have a probability of 3 %
 
 
+def test_intervals_of_the_link_cover_inside_the_runs() -> None:
+    """Of 200 such ladders percentiles shifted for bias held the truth in 83 %, these in 90 %; here 23 and 26 of 30."""
+    loss = float(LAW.loss(1.6e9, 3.2e11))
+    truth, held = float(sigmoid(np.array(loss))), 0
+    for seed in range(30):
+        runs = task(ladder(0.004, 1000 + seed, checkpoints=1))
+        routes = Routes(runs, link_of(runs, "sigmoid", Known(0.25)), None, None, None, {})
+        drawn = drawn_routes(routes, 80, seed, 0.95)
+        assert drawn.links is not None
+        low, high = interval(drawn.of_link(float(routes.link.link.score(loss)), drawn.links.score(loss)))
+        held += low <= truth <= high
+    assert held >= 24, held
+
+
 def test_verdicts() -> None:
     rng = np.random.default_rng(0)
     frame = ladder()
@@ -184,14 +198,11 @@ def test_too_little_is_refused_or_has_no_interval() -> None:
 
 def test_a_ceiling_on_its_bound_is_said_once() -> None:
     frame = ladder()
-    runs = task(frame.assign(score=0.25 + 2 * (sigmoid(frame["loss"].to_numpy()) - 0.25) / 7))
-    far = task(frame.assign(score=0.2 + 1.5 / (1 + np.exp(4 * (frame["loss"] - 0.2)))))
-    said = [analyse_task(each, link="sigmoid", resamples=0) for each in (runs, far)]
-    assert "ceiling" in said[1].link.at_bound
-    for result in said:
-        about = [warning for warning in result.warnings if "ceiling" in warning]
-        assert len(about) <= 1, about
-    assert "of the way to the ceiling" in said[1].warnings[0]
+    runs = task(frame.assign(score=0.2 + 1.5 / (1 + np.exp(4 * (frame["loss"] - 0.2)))))
+    result = analyse_task(runs, link="sigmoid", resamples=0)
+    assert "ceiling" in result.link.at_bound
+    (about,) = [warning for warning in result.warnings if "ceiling" in warning]
+    assert "of the way to the ceiling" in about
 
 
 def test_olmo_s_ladder_gives_its_published_predictions() -> None:

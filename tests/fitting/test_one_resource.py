@@ -1,4 +1,4 @@
-"""What one column cannot tell alone: sweeps of N and D are no one-dimensional law, whatever their columns are called."""
+"""What one column cannot tell alone: sweeps of N and D are no law of one, whatever their columns are called."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_isoflop_rows_are_refused_under_names_of_others(names):
 
 def test_at_one_token_count_whatever_counts_the_parameters_is_a_law():
     n = np.geomspace(1e7, 1e10, 8)
-    frame = pd.DataFrame(dict(n_params=n, tokens=3e11 + 0 * n, loss=2 + 300 * n**-0.3))
+    frame = pd.DataFrame({"n_params": n, "tokens": 3e11 + 0 * n, "loss": 2 + 300 * n**-0.3})
     frame = frame.assign(n_params_non_embedding=n * 0.9, width=n**0.5, flops=6 * n * 3e11, seconds=n * 1.1)
     for x in ("n_params_non_embedding", "width", "flops", "seconds"):
         found = analyse_power(frame, PowerQuestion(x, "loss"))
