@@ -10,6 +10,7 @@ from ..diagnostics.warn import Warn, listed
 from ..estimators.isoflop.lines import centre_drift
 from ..laws import KaplanLaw
 from ..prediction import Predictor
+from ..prediction.predictor import NO_LEAST
 from ..results import Minimum, MinimumStatus
 from ..uncertainty import MIN_BUDGETS
 from .grid import PlannedGrid, Surface
@@ -213,10 +214,10 @@ def _extrapolated(grid: PlannedGrid, prior: Predictor | None) -> Warn | None:
         low, high = float(np.log10(known[0] / planned.min())), float(np.log10(planned.max() / known[1]))
         if max(low, high) > _BEYOND:
             side = f"{low:.1f} decades below" if low >= high else f"{high:.1f} decades above"
+            span = f"{known[0]:.2g} to {known[1]:.2g}" if known[0] > NO_LEAST else f"up to {known[1]:.2g}"
             return Warn(
                 "prior_extrapolated",
-                f"the grid reaches {side} the {unit} that {prior.name} was measured over ({known[0]:.2g} to "
-                f"{known[1]:.2g}), where its curvature may be far off: train the smallest budgets and take their fit "
-                "as --prior",
+                f"the grid reaches {side} the {unit} that {prior.name} was measured over ({span}), where its "
+                "curvature may be far off: train the smallest budgets and take their fit as --prior",
             )
     return None
