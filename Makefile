@@ -16,14 +16,14 @@ test: lint
 
 test-fitting test-training: export WANDB_MODE = offline
 test-fitting:
-	$(THREADS) $(BIN)/python -m pytest -m "not slurm" tests/fitting tests/scripts tests/chaos tests/slurm $(WITH_FITS)
+	$(THREADS) $(BIN)/python -m pytest -m "not slurm and not faults" tests/fitting tests/scripts tests/chaos tests/slurm $(WITH_FITS)
 test-training:
 	$(THREADS) $(BIN)/python -m pytest tests/training $(WITH_FITS:%=--ignore=%)
 
-# Minutes on a Slurm of its own; skips itself, with the reason, where that cannot be started (root, the packages).
+# Minutes: faults on this machine, and on a Slurm of its own, skipped with the reason where that cannot be started (root, the packages).
 test-slurm: export WANDB_MODE = offline
 test-slurm: .venv/.dev
-	$(THREADS) $(BIN)/python -m pytest tests/slurm tests/chaos -m slurm
+	$(THREADS) $(BIN)/python -m pytest tests/slurm tests/chaos -m "slurm or faults"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

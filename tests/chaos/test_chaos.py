@@ -28,6 +28,7 @@ def chaos(out: Path, *words: str) -> list[dict]:
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_every_cell_ends_once_and_as_undisturbed_whatever_strikes(tmp_path: Path) -> None:
     sweeps = chaos(tmp_path / "chaos", "--only", "local", "--faults", "2", "--seed", "1", "--flops", "3e9")
     assert sum(len(sweep["faults"]) for sweep in sweeps) == 2
