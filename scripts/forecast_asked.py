@@ -48,35 +48,21 @@ def spending_of(
     year: float | None,
 ) -> Spending | None:
     """The compute of a fleet or of dollars; None where neither is asked. Raises InputError as those do."""
-    found = _spending_of(stocks, stock, dollars, share=share, days=days, use=use, year=year)
-    if found is not None and not found.flops < ENDLESS:
-        option = f"--stock {stock}" if dollars is None else f"--dollars {dollars:g}"
-        raise InputError(f"{option}: comes to {found.flops:.3g} FLOPs, beyond any compute; ask for less")
-    return found
-
-
-def _spending_of(
-    stocks: Stocks,
-    stock: str | None,
-    dollars: float | None,
-    *,
-    share: float | None,
-    days: float | None,
-    use: float,
-    year: float | None,
-) -> Spending | None:
     if dollars is not None and not (share is days is None):
         raise InputError("--dollars buy compute, and have no --share or --days; leave those out")
-    option = "--stock" if dollars is None else "--dollars"
+    option, found = "--stock" if dollars is None else "--dollars", None
     try:
         if dollars is not None:
-            return of_dollars(stocks, dollars, by=stock, use=use, year=year)
-        if stock is not None:
+            found = of_dollars(stocks, dollars, by=stock, use=use, year=year)
+        elif stock is not None:
             whole, for_days = (1.0 if share is None else share), (DAYS if days is None else days)
-            return of_fleet(stocks, stock, share=whole, days=for_days, use=use, year=year)
+            found = of_fleet(stocks, stock, share=whole, days=for_days, use=use, year=year)
     except InputError as error:
         raise InputError(f"{option}: {error}") from None
-    return None
+    if found is not None and not found.flops < ENDLESS:
+        asked = stock if dollars is None else f"{dollars:g}"
+        raise InputError(f"{option} {asked}: comes to {found.flops:.3g} FLOPs, beyond any compute; ask for less")
+    return found
 
 
 def rates_of(

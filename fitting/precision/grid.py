@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..estimators.isoflop.budgets import budget_labels
 from ..laws import ChinchillaLaw, KaplanLaw, PowerLaw
-from ..runs import RunTable
-from ..uncertainty import resampling_units
 
 Array = NDArray[np.float64]
 Surface = ChinchillaLaw | KaplanLaw
@@ -58,13 +54,6 @@ class PlannedGrid:
         n, c = sizes.reshape(-1)[cells], np.repeat(flops, n_sizes)[cells]
         return cls(n, c / 6 / n, c, c, cells)
 
-    @classmethod
-    def of_table(cls, table: RunTable) -> PlannedGrid:
-        """The grid of a sweep that has been trained: its fitted runs."""
-        frame = table.fitted
-        n, d, flops = (frame[name].to_numpy(dtype=float) for name in ("n_params", "tokens", "flops"))
-        return cls(n, d, flops, budget_labels(table)[0], resampling_units(pd.DataFrame(frame[[*_OF_A_CELL]])))
-
     @property
     def n_runs(self) -> int:
         """Runs, replicates counted."""
@@ -106,9 +95,6 @@ class PlannedGrid:
     def _means(self, values: Array) -> Array:
         _, index = np.unique(self.budget, return_inverse=True)
         return np.bincount(index, np.log(values)) / np.bincount(index)
-
-
-_OF_A_CELL = ("n_params", "tokens", "loss")
 
 
 def counted_optimum(law: Surface, log_k: float, p: float, q: float) -> tuple[PowerLaw, PowerLaw]:
