@@ -1,0 +1,1 @@
+"""A self-contained HTML page: `content` is what it says, `build` makes the file."""
