@@ -3,22 +3,29 @@ PYTHON ?= python3
 BIN := .venv/bin
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test test-fitting test-training test-slurm lint install bench clean
+.PHONY: demo test test-fitting test-training test-slurm coverage lint install bench mutants wheel clean
 
 demo: .venv/.train
 	$(BIN)/python scripts/sweep.py configs/demo.yaml --out runs/demo
 
-# Two parts side by side, each on one thread, that take alike: some of training's tests stand with the fits.
-# -O prints each one's output whole.
-WITH_FITS := $(addprefix tests/training/test_, memory.py compiling.py)
+# Two parts side by side, each on one thread, that take alike; -O prints each one's output whole.
 test: lint
 	@$(MAKE) --no-print-directory -j2 -O test-fitting test-training
 
 test-fitting test-training: export WANDB_MODE = offline
 test-fitting:
-	$(THREADS) $(BIN)/python -m pytest -m "not slurm and not faults" tests/fitting tests/scripts tests/chaos tests/slurm $(WITH_FITS)
+	$(THREADS) $(BIN)/python $(TRACED) -m pytest -m "not slurm and not faults" tests/fitting tests/scripts tests/chaos tests/slurm
 test-training:
-	$(THREADS) $(BIN)/python -m pytest tests/training $(WITH_FITS:%=--ignore=%)
+	$(THREADS) $(BIN)/python $(TRACED) -m pytest tests/training
+
+# Lines of fitting/ and of training/ that the suite runs, in its own processes and those it starts; at least 95 % and 85 %.
+# Twice as long as the suite.
+coverage: .venv/.dev
+	$(BIN)/python -m coverage erase
+	@$(MAKE) --no-print-directory -j2 -O TRACED="-m coverage run" test-fitting test-training
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report --include='fitting/*' --skip-covered --sort=miss --fail-under=95
+	$(BIN)/python -m coverage report --include='training/*' --skip-covered --sort=miss --fail-under=85
 
 # Minutes: faults on this machine, and on a Slurm of its own, skipped with the reason where that cannot be started (root, the packages).
 test-slurm: export WANDB_MODE = offline
@@ -32,9 +39,17 @@ lint: .venv/.dev
 
 install: .venv/.train
 
+# Most of an hour, on a machine that does nothing else; writes docs/benchmarks.md.
 bench: .venv/.train
-	$(BIN)/python scripts/bench.py fit
-	$(BIN)/python scripts/bench.py sweep
+	$(BIN)/python scripts/bench.py all --json docs/results/speed/benchmarks.json
+
+# Half an hour: each seeded fault of the estimators, and which test notices it.
+mutants: .venv/.dev
+	$(THREADS) $(BIN)/python tests/mutants/run.py --json docs/results/mutants/mutants.json
+
+# Minutes, with downloads: the wheel in an environment without torch fits a CSV and makes its report.
+wheel: .venv/.dev
+	$(BIN)/python tests/packaging/wheel.py
 
 # pyright does not follow setuptools' package-dir, so isoflop/ is also spelt out as links for it.
 .venv/.venv: pyproject.toml constraints.txt

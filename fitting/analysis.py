@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,10 @@ from .holdout import MIN_BUDGETS_HELD_OUT, Holdout, hold_out
 from .options import METHODS, Options
 from .results import EnvelopeFit, ExponentProfile, IsoflopFit, ParametricFit
 from .runs import RunTable
+from .shown import Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["METHODS", "Analysis", "Options", "analyse"]
 
@@ -36,8 +40,8 @@ _PROFILE_POINTS = 15  # of either exponent
 _KAPLAN_RESAMPLES = 400  # its law is there to compare with; its intervals cost the most
 
 
-@dataclass(frozen=True)
-class Analysis:
+@dataclass(frozen=True, repr=False)
+class Analysis(Shown, says="analyses.analysis"):
     """The fits of one table under one pair of conventions, and beside them the other pairs and the warnings.
 
     `table` counts by the conventions chosen. A fit is None where its method was not asked for or has no answer;
@@ -88,6 +92,15 @@ class Analysis:
             return None
         ours, theirs = self.isoflop.params_exponent, self.parametric.params_exponent
         return {"difference": ours.value - theirs.value, "intervals_overlap": overlap(ours, theirs)}
+
+    def plot(self, name: str | None = None) -> Figure:
+        """One of the pictures that a report of it shows (`pictures_of`), by name; the first of them by default.
+
+        A matplotlib figure. Raises InputError, listing the names, where there is none of that name.
+        """
+        from .reporting.plots import plot_analysis
+
+        return plot_analysis(self, name)
 
     def to_json(self) -> dict[str, Any]:
         """The content of fit.json: strict, NaN and infinities as None."""

@@ -30,7 +30,7 @@ def other_conventions(
     known = base.conventions
     own_flops = _label(base, options.flops)
     names = list(dict.fromkeys(_label(base, name) for name in known["flops"]))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for n_params in known["n_params"]:
         if (len(known["n_params"]), names) == (1, [own_flops]):
             break  # the one pair there is

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -30,10 +30,14 @@ def numbers_of(frame: pd.DataFrame, name: str, *, suffixes: bool = False) -> pd.
         if None in read:
             row = read.index(None)
             place = places(frame.iloc[[row]])[0] or f"row {row + 1}"
-            value = column.iloc[row]
-            value = repr(value.item() if isinstance(value, np.generic) else value)[:80]
+            value = repr(_plain(column.iloc[row]))[:80]
             raise InputError(f"{place}: column {name!r} holds {value}, which is no number") from error
         return pd.Series(read, index=column.index, dtype=float)
+
+
+def _plain(cell: Any) -> Any:
+    """NumPy's numbers as Python's own."""
+    return cast("Any", cell).item() if isinstance(cell, np.generic) else cell
 
 
 def places(frame: pd.DataFrame) -> list[str]:

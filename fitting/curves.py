@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,10 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .runs import RunTable
+from .shown import Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Sizes chained by gaps of less than 1 % are one: published sizes are read off figures.
 SIZE_TOLERANCE = 0.01
@@ -23,8 +28,8 @@ class CurveKind(StrEnum):
     END_POINTS = "end_points"  # of runs of one size, each trained to its own number of tokens
 
 
-@dataclass(frozen=True)
-class CurveTable:
+@dataclass(frozen=True, repr=False)
+class CurveTable(Shown, says="runs.curve_table"):
     """Losses along training: a `RunTable` whose rows are the points of curves, named in its column `curve`.
 
     `table` keeps columns, units, conventions and flags as they are for runs; `flops` is the compute spent up to the
@@ -50,6 +55,13 @@ class CurveTable:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def plot(self) -> Figure:
+        """Loss against compute along every curve, and the least loss of all sizes, as a matplotlib figure."""
+        from .reporting.pictures.paper import draw
+        from .reporting.pictures.training_curves import training_curves_picture
+
+        return draw(training_curves_picture(self))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -128,8 +140,8 @@ def curve_names(table: RunTable, size_tolerance: float = SIZE_TOLERANCE) -> tupl
     runs = frame["run"].to_numpy(dtype=object)
     tokens = frame["tokens"].to_numpy(dtype=float)
     mine = slice(None) if usable.all() else usable  # ten million rows are not copied for nothing
-    (run, run_names), (size, size_names) = pd.factorize(runs[mine]), pd.factorize(sizes[mine])
-    pair, pairs = pd.factorize(run * len(size_names) + size)
+    (run, run_names), (size, size_names) = _coded(runs[mine]), _coded(sizes[mine])
+    pair, pairs = _coded(run * len(size_names) + size)
     first = np.empty(len(pairs))
     first[pair[::-1]] = tokens[mine][::-1]
     if not (tokens[mine] != first[pair]).any():
@@ -137,10 +149,16 @@ def curve_names(table: RunTable, size_tolerance: float = SIZE_TOLERANCE) -> tupl
     return runs if len(pairs) == len(run_names) else _joined(runs, sizes), CurveKind.CHECKPOINTS
 
 
+def _coded(values: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """The number of each one's kind, and the kinds."""
+    codes, kinds = pd.factorize(values)
+    return codes, np.asarray(kinds)
+
+
 def _joined(runs: NDArray[np.object_], sizes: NDArray[np.object_]) -> NDArray[np.object_]:
     """A run's name and its size; equal ones are one object."""
-    (run, run_names), (size, size_names) = pd.factorize(runs), pd.factorize(sizes)
-    pair, known = pd.factorize(run * len(size_names) + size)
+    (run, run_names), (size, size_names) = _coded(runs), _coded(sizes)
+    pair, known = _coded(run * len(size_names) + size)
     names = [f"{run_names[code // len(size_names)]}, {size_names[code % len(size_names)]}" for code in known]
     return np.array(names, dtype=object)[pair]
 

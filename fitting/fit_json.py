@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .holdout import Holdout
+from .json_shapes import is_object
 from .jsonio import to_strict
 from .law_results import DataConstrainedFit, KaplanFit, OvertrainingFit, SaturatingFit
 from .results import EnvelopeFit, ExponentProfile, IsoflopFit, ParametricFit
@@ -43,7 +46,9 @@ def report_of(analysis: Analysis) -> dict[str, Any]:
     return to_strict(
         {
             "schema_version": SCHEMA_VERSION,
+            "isoflop_version": isoflop_version(),
             "source": list(analysis.sources),
+            "options": asdict(analysis.options),
             "n_runs": len(analysis.table.fitted),
             "ranges": _ranges(analysis.table),
             "excluded": analysis.table.excluded,
@@ -65,6 +70,15 @@ def report_of(analysis: Analysis) -> dict[str, Any]:
     )
 
 
+@cache
+def isoflop_version() -> str | None:
+    """The version installed; None where this code is not installed."""
+    try:
+        return metadata.version("isoflop")
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def _flat(fit: Any, *left_out: str) -> dict[str, Any]:
     """The fields of a result, nested ones as objects, without arrays and laws."""
     names = [field.name for field in fields(fit) if field.name not in (*_ARRAYS, *_LAWS, *left_out)]
@@ -76,8 +90,8 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, dict):
+        return [_plain(each) for each in cast("tuple[Any, ...]", value)]
+    if is_object(value):
         return {name: _plain(each) for name, each in value.items()}
     return value
 

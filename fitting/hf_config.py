@@ -12,6 +12,7 @@ from typing import Any
 
 from .counting import FLOP_CONVENTIONS, ModelShape, ParamCounts, count_params, counts_of_blocks
 from .errors import InputError
+from .json_shapes import is_list
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def model_of_config(config: Mapping[str, Any]) -> ConfigModel:
     if count is None:
         raise InputError(f"model_type {kind!r} is none that can be counted ({', '.join(_FAMILIES)})")
     named = config.get("architectures")
-    heads = [name for name in (named if isinstance(named, list) else []) if not str(name).endswith(_LANGUAGE_MODELS)]
+    heads = [name for name in (named if is_list(named) else []) if not str(name).endswith(_LANGUAGE_MODELS)]
     if heads:
         raise InputError(f"architectures: {heads[0]!r} is no causal language model")
     return count(config)

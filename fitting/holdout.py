@@ -19,6 +19,7 @@ from .estimators.kaplan_law import fit_kaplan_law
 from .estimators.parametric import fit_law
 from .results import Estimate, MinimumStatus
 from .runs import RunTable
+from .shown import Shown
 
 Array = NDArray[np.float64]
 MIN_BUDGETS_HELD_OUT = 5  # one is left out and four remain, the least that has an interval elsewhere
@@ -98,8 +99,8 @@ class LawComparison:
     verdict: str
 
 
-@dataclass(frozen=True)
-class Holdout:
+@dataclass(frozen=True, repr=False)
+class Holdout(Shown, says="analyses.holdout"):
     """`largest` has one entry a law; `each` one a law and budget left out, in rising order of compute."""
 
     budget: float  # the largest with 3 runs or more
@@ -148,7 +149,7 @@ def hold_out(
     failed: list[str] = []
     predicted: dict[str, Array] = {}
     for name, fitter in laws.items():
-        results = []
+        results: list[HeldOutBudget] = []
         for budget in budgets:
             try:
                 result, values = folds.leave_out(budget, fitter)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -38,8 +40,9 @@ def runs_at(curves: CurveTable, flops: ArrayLike, *, smoothing: float = SMOOTHIN
         raise InputError(f"--at-flops {flops}: give positive numbers of training FLOPs")
     read, notes = curves_at(curves, np.log(wanted), smoothing=smoothing, skip=skip, beyond=BEYOND)
     ends = curves.fitted.sort_values("tokens").drop_duplicates("curve", keep="last").set_index("curve")
+    place = {str(name): i for i, name in enumerate(ends.index)}
     rows = [
-        _row(pd.Series(ends.loc[curve.name]), curve.name, float(c), float(np.exp(log_d)), float(loss))
+        _row(ends.iloc[place[curve.name]], curve.name, float(c), float(np.exp(log_d)), float(loss))
         for curve in read
         for c, log_d, loss in zip(wanted, curve.log_d, curve.loss, strict=True)
         if np.isfinite(loss)
@@ -61,10 +64,10 @@ def runs_at(curves: CurveTable, flops: ArrayLike, *, smoothing: float = SMOOTHIN
     return RunTable(frame.drop(columns=_END), (*curves.notes, said, *notes))
 
 
-def _row(end: pd.Series, name: str, flops: float, tokens: float, loss: float) -> dict[str, object]:
+def _row(end: pd.Series, name: str, flops: float, tokens: float, loss: float) -> dict[str, Any]:
     """Any count of FLOPs grows as the tokens, so at this point each has the share of its end that `flops` has."""
     share = flops / float(np.asarray(end["flops"]))
-    of_run = {str(column): value for column, value in end.items() if column not in _OF_A_POINT}
+    of_run: dict[str, Any] = {str(column): value for column, value in end.items() if column not in _OF_A_POINT}
     counts = {column: end[column] * share for column in FLOPS_COLUMNS if column in end}
     here = {"run": f"{name} at {flops:g}", "curve": name, "flops": flops, "budget": flops}
     return of_run | counts | here | {"tokens": tokens, "loss": loss, _END: end["flops"]}

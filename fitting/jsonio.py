@@ -8,11 +8,11 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -38,11 +38,11 @@ def to_strict(obj: Any) -> Any:
     if isinstance(obj, np.ndarray):
         return to_strict(obj.tolist())
     if isinstance(obj, Mapping):
-        return {_key(key): to_strict(value) for key, value in obj.items()}
+        return {_key(key): to_strict(value) for key, value in cast("Mapping[Any, Any]", obj).items()}
     if isinstance(obj, Set):
-        return [to_strict(value) for value in sorted(obj)]
+        return [to_strict(value) for value in sorted(cast("Set[Any]", obj))]
     if isinstance(obj, (list, tuple)):
-        return [to_strict(value) for value in obj]
+        return [to_strict(value) for value in cast("Sequence[Any]", obj)]
     if isinstance(obj, Path):
         return str(obj)
     if is_dataclass(obj) and not isinstance(obj, type):
@@ -63,11 +63,14 @@ def write_json_atomic(path: Path, obj: Any) -> None:
     The text goes to a temporary file of the same folder, is flushed to the disk and renamed over `path`; on any
     failure the temporary file is removed. Raises TypeError as `to_strict` does, and the OSError of the disk.
     """
-    path = Path(path)
-    text = json_text(obj)
+    write_text_atomic(Path(path), json_text(obj))
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write `text` to `path` in UTF-8, as `write_json_atomic` does. Raises the OSError of the disk."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "x", encoding="utf-8") as file:
+        with open(temporary, "x", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

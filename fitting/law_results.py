@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from .laws import DataConstrainedLaw, ErrorLaw, KaplanLaw, OvertrainingLaw, PowerLaw, SaturatingLaw
 from .results import Estimate, FitStatus, Resampling
+from .shown import Shown
 
 
-@dataclass(frozen=True)
-class CustomFit:
+@dataclass(frozen=True, repr=False)
+class CustomFit(Shown, says="law_fits.custom"):
     """A user's own law: the optimum over the bounds given, and how surely it is the global one."""
 
     status: FitStatus
@@ -30,8 +31,8 @@ class CustomFit:
         return {name: estimate.value for name, estimate in self.parameters.items()}
 
 
-@dataclass(frozen=True)
-class KaplanTrend:
+@dataclass(frozen=True, repr=False)
+class KaplanTrend(Shown, says="law_fits.kaplan_trend"):
     """One of Kaplan's power laws L = (x_c/x)^exponent in a single variable x.
 
     `shown` says whether the table has runs that show it by themselves. If not, L(N) and L(D) are the limits of the
@@ -47,8 +48,8 @@ class KaplanTrend:
     why: str
 
 
-@dataclass(frozen=True)
-class KaplanFit:
+@dataclass(frozen=True, repr=False)
+class KaplanFit(Shown, says="law_fits.kaplan"):
     """Kaplan's laws (arXiv:2001.08361): the joint L(N, D), and L(N), L(D), L(C) where the table shows them."""
 
     status: FitStatus
@@ -66,8 +67,8 @@ class KaplanFit:
     resampling: Resampling | None = None
 
 
-@dataclass(frozen=True)
-class SaturatingFit:
+@dataclass(frozen=True, repr=False)
+class SaturatingFit(Shown, says="law_fits.saturating"):
     """L(C) = E + (C0/C)^gamma through the least losses of the budgets, by squared relative error.
 
     A free asymptote is over-optimistic: read `E` with its interval. `asymptote_profile` is (E, the sum of squares
@@ -95,8 +96,8 @@ class RepeatMinimum:
     objective_value: float
 
 
-@dataclass(frozen=True)
-class DataConstrainedFit:
+@dataclass(frozen=True, repr=False)
+class DataConstrainedFit(Shown, says="law_fits.data_constrained"):
     """R_D* and R_N* of the data-constrained form (arXiv:2305.16264), the law for fresh data held fixed.
 
     One number says little here: read `profile_R_D`, the least objective for each R_D*, and `range_R_D`, the values
@@ -121,8 +122,8 @@ class DataConstrainedFit:
     resampling: Resampling | None = None
 
 
-@dataclass(frozen=True)
-class OvertrainingFit:
+@dataclass(frozen=True, repr=False)
+class OvertrainingFit(Shown, says="law_fits.overtraining"):
     """L(C, M) = E + (a M^eta + b M^-eta) C^-eta (arXiv:2403.08540)."""
 
     status: FitStatus
@@ -137,8 +138,8 @@ class OvertrainingFit:
     resampling: Resampling | None = None
 
 
-@dataclass(frozen=True)
-class ErrorFit:
+@dataclass(frozen=True, repr=False)
+class ErrorFit(Shown, says="law_fits.error"):
     """Err(L) = epsilon - k exp(-gamma L) (arXiv:2403.08540)."""
 
     status: FitStatus

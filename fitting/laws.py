@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .shown import Shown
 
-@dataclass(frozen=True)
-class PowerLaw:
+Band = tuple[NDArray[np.float64], NDArray[np.float64]]  # low and high ends
+
+
+@dataclass(frozen=True, repr=False)
+class PowerLaw(Shown, says="laws.power"):
     """y(C) = coefficient * C^exponent, C in FLOPs."""
 
     coefficient: float
@@ -25,8 +29,8 @@ class PowerLaw:
         return np.exp(np.log(self.coefficient) + self.exponent * np.log(np.asarray(flops, dtype=float)))
 
 
-@dataclass(frozen=True)
-class ChinchillaLaw:
+@dataclass(frozen=True, repr=False)
+class ChinchillaLaw(Shown, says="laws.chinchilla"):
     """L(N, D) = E + A/N^alpha + B/D^beta in nats per token (Hoffmann 2022, arXiv:2203.15556, equation 2)."""
 
     E: float
@@ -60,8 +64,9 @@ class ChinchillaLaw:
         sixth = np.asarray(flops, dtype=float) / 6
         if not self._has_optimum:
             return np.full_like(sixth, np.nan), np.full_like(sixth, np.nan)
-        g = (self.alpha * self.A / (self.beta * self.B)) ** (1 / (self.alpha + self.beta))
-        return g * sixth**self.params_exponent, sixth**self.tokens_exponent / g
+        with np.errstate(over="ignore", divide="ignore"):  # exponents near 0: beyond all numbers
+            g = np.float64(self.alpha * self.A / (self.beta * self.B)) ** (1 / (self.alpha + self.beta))
+            return g * sixth**self.params_exponent, sixth**self.tokens_exponent / g
 
     def params_law(self) -> PowerLaw:
         """N*(C) under C = 6 N D."""
@@ -72,8 +77,8 @@ class ChinchillaLaw:
         return PowerLaw(float(self.optimum(1.0)[1]), self.tokens_exponent)
 
 
-@dataclass(frozen=True)
-class KaplanLaw:
+@dataclass(frozen=True, repr=False)
+class KaplanLaw(Shown, says="laws.kaplan"):
     """L(N, D) = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D (Kaplan 2020, arXiv:2001.08361, equation 1.5)."""
 
     N_c: float
@@ -120,8 +125,8 @@ class KaplanLaw:
         return PowerLaw(float(self.optimum(1.0)[1]), self.tokens_exponent)
 
 
-@dataclass(frozen=True)
-class SaturatingLaw:
+@dataclass(frozen=True, repr=False)
+class SaturatingLaw(Shown, says="laws.saturating"):
     """L(C) = E + (C0/C)^gamma: the least loss of a compute budget (Porian 2024, arXiv:2406.19146, section 4)."""
 
     E: float
@@ -133,8 +138,8 @@ class SaturatingLaw:
         return self.E + np.exp(self.gamma * (np.log(self.C0) - np.log(np.asarray(flops, dtype=float))))
 
 
-@dataclass(frozen=True)
-class DataConstrainedLaw:
+@dataclass(frozen=True, repr=False)
+class DataConstrainedLaw(Shown, says="laws.data_constrained"):
     """L = E + A/N'^alpha + B/D'^beta, where repeats and surplus parameters wear out (arXiv:2305.16264, section 3).
 
     D' = U_D + U_D R_D* (1 - exp(-R_D/R_D*)) for U_D unique tokens seen 1 + R_D times (equation 5), and N' likewise
@@ -160,8 +165,8 @@ class DataConstrainedLaw:
         return np.exp((log_u + log_g) * law.beta / law.alpha + log_g)
 
 
-@dataclass(frozen=True)
-class OvertrainingLaw:
+@dataclass(frozen=True, repr=False)
+class OvertrainingLaw(Shown, says="laws.overtraining"):
     """L(C, M) = E + (a M^eta + b M^-eta) C^-eta, M tokens per parameter (Gadre 2024, arXiv:2403.08540, equation 4).
 
     It is the Chinchilla form with alpha = beta = 2 eta at C = 6 N D.
@@ -179,8 +184,8 @@ class OvertrainingLaw:
         return self.E + self.a * np.exp(self.eta * (m - c)) + self.b * np.exp(-self.eta * (m + c))
 
 
-@dataclass(frozen=True)
-class ErrorLaw:
+@dataclass(frozen=True, repr=False)
+class ErrorLaw(Shown, says="laws.error"):
     """Err(L) = epsilon - k exp(-gamma L): downstream error from loss (Gadre 2024, arXiv:2403.08540, equation 5)."""
 
     epsilon: float
@@ -195,3 +200,14 @@ class ErrorLaw:
 def _worn(total: NDArray[np.float64], fresh: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
     """fresh (1 + scale (1 - exp(-R/scale))) with R = total/fresh - 1."""
     return fresh * (1 - scale * np.expm1(-(total / fresh - 1) / scale))
+
+
+def power_band(resamples: NDArray[np.float64] | None, flops: ArrayLike, level: float, column: int) -> Band | None:
+    """Percentiles of the power law whose ln coefficient and exponent are `resamples`' columns from `column` on."""
+    if resamples is None:
+        return None
+    log_flops = np.log(np.asarray(flops, dtype=float))
+    draws = resamples[:, column, None] + resamples[:, column + 1, None] * log_flops
+    tail = (1 - level) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    return np.exp(low), np.exp(high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,10 @@ from .marginal import LargestLeftOut, Marginal, TargetCost, largest_left_out, ma
 from .query import values_of
 from .readers.columns import columns_in, formula_hint
 from .reporting.style import amount_text
+from .shown import Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _CORRELATED = 0.9
 _LACK_OF_FIT = 0.01
@@ -47,8 +51,8 @@ class PowerQuestion:
             raise InputError(f"--x {self.x} --y {self.y}: the metric and its resource must be two columns")
 
 
-@dataclass(frozen=True)
-class PowerAnalysis:
+@dataclass(frozen=True, repr=False)
+class PowerAnalysis(Shown, says="analyses.power"):
     """The law and its answers. `last` is the law at the largest x; `left_out` that x predicted from the others."""
 
     asked: PowerQuestion
@@ -66,6 +70,12 @@ class PowerAnalysis:
     def equation(self) -> str:
         """The form fitted, in words."""
         return f"y = offset {'-' if self.fit.law.rising else '+'} coefficient * x^-exponent"
+
+    def plot(self) -> Figure:
+        """The metric against the resource with the law and its band, as a matplotlib figure."""
+        from .reporting.power import power_figure
+
+        return power_figure(self)
 
     def to_json(self) -> dict[str, Any]:
         """The report as it is written."""
@@ -169,7 +179,7 @@ def _usable(
     """Which rows have both numbers, and the others with their reason; InputError for an x that is not positive."""
     stands = places(frame)
     names = frame["run"].fillna("").astype(str).tolist() if "run" in frame else [""] * len(frame)
-    excluded = []
+    excluded: list[dict[str, str]] = []
     for row in np.flatnonzero(~(np.isfinite(x) & np.isfinite(y))):
         column, value = (asked.x, x[row]) if not np.isfinite(x[row]) else (asked.y, y[row])
         reason = f"{column} is {'missing' if np.isnan(value) else 'infinite'}"
@@ -179,7 +189,7 @@ def _usable(
     chosen = np.isfinite(x) & np.isfinite(y)
     wrong = np.flatnonzero(chosen & (x <= 0))
     if len(wrong):
-        place = stands[wrong[0]] or f"row {wrong[0] + 1}"
+        place = stands[int(wrong[0])] or f"row {wrong[0] + 1}"
         raise InputError(
             f"{place}: --x {asked.x} is {x[wrong[0]]:g}, and must be more than 0: leave such rows out with --where"
         )
@@ -212,7 +222,7 @@ def _beyond(at: tuple[Marginal, ...], target: TargetCost | None, asked: PowerQue
     asks = [(f"--at {amount_text(each.x)}", each.decades_beyond) for each in at]
     if target is not None and target.decades_beyond is not None:
         asks.append((f"--target {target.target:g}", target.decades_beyond))
-    parts = []
+    parts: list[str] = []
     for side in ("beyond", "below"):
         away = [f"{name} {abs(d):.1f} decades" for name, d in asks if (d > 0 if side == "beyond" else d < 0)]
         parts += [f"{', '.join(away)} {side} the {asked.x} fitted"] if away else []
@@ -220,7 +230,7 @@ def _beyond(at: tuple[Marginal, ...], target: TargetCost | None, asked: PowerQue
 
 
 def _doubts(fit: PowerFit, asked: PowerQuestion, y: Array, left_out: LargestLeftOut | None) -> list[Warn]:
-    found = []
+    found: list[Warn] = []
     if is_straight(fit.exponent.value):
         found.append(
             Warn(
@@ -261,7 +271,7 @@ def _doubts(fit: PowerFit, asked: PowerQuestion, y: Array, left_out: LargestLeft
 def _beside(rows: pd.DataFrame, x: Array, asked: PowerQuestion) -> list[Warn]:
     names = [str(column) for column in rows.columns]
     used = tuple(part for each in (asked.x, asked.y) for part in columns_in(each, names))
-    found = []
+    found: list[Warn] = []
     if moving := moving_with(rows, x, used):
         text = f"{listed(moving, 4)} moves with {asked.x}: the law is of both together; hold it fixed with --where"
         found.append(Warn("moves_together", text))

@@ -10,10 +10,12 @@ import re
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
+from typing import cast
 
 from .counting import FLOP_CONVENTIONS
 from .errors import InputError
 from .laws import ChinchillaLaw, KaplanLaw, PowerLaw, SaturatingLaw
+from .shown import Shown
 
 N_PARAMS_CONVENTIONS = (
     "total",
@@ -70,8 +72,8 @@ _CHOICES = {
 _ROUNDING = 0.005 + 1e-9
 
 
-@dataclass(frozen=True)
-class PublishedEstimate:
+@dataclass(frozen=True, repr=False)
+class PublishedEstimate(Shown, says="answers.published"):
     """One published estimate. Fields that the source leaves open are None (numbers) or empty (text).
 
     `params_exponent` is a in N* ~ C^a and `tokens_exponent` b in D* ~ C^b; their bounds are what `interval`
@@ -216,7 +218,7 @@ def parse_published(text: str) -> tuple[PublishedEstimate, ...]:
 
 def _parse_row(row: dict[str, str]) -> PublishedEstimate:
     where = f"{_FILE}: {row['name'] or 'a row without a name'}"
-    if None in row or None in row.values():
+    if None in cast("dict[str | None, str | None]", row) or None in cast("dict[str, str | None]", row).values():
         raise InputError(f"{where}: its number of cells is not the header's")
     for column in _REQUIRED:
         if not row[column]:

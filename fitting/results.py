@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .laws import ChinchillaLaw, PowerLaw
+from .laws import Band, ChinchillaLaw, PowerLaw, power_band
+from .shown import Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .curves import CurveTable
+    from .runs import RunTable
 
 
 class FitStatus(StrEnum):
@@ -30,8 +38,8 @@ class MinimumStatus(StrEnum):
     WIDE = "wide"  # a budget guessed from FLOPs that chain over more than a factor of 2: not one compute
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Shown, says="laws.estimate"):
     """A number with its interval; `low` and `high` are None where no honest interval exists."""
 
     value: float
@@ -54,8 +62,8 @@ class Resampling:
     freedom: int | None = None
 
 
-@dataclass(frozen=True)
-class Minimum:
+@dataclass(frozen=True, repr=False)
+class Minimum(Shown, says="fits.minimum"):
     """The loss-minimising size of one budget.
 
     Parameters and tokens are counts, flops are training FLOPs (the group's common C), loss is nats per token.
@@ -137,8 +145,22 @@ class CentreDrift:
     last: float
 
 
-@dataclass(frozen=True)
-class IsoflopFit:
+class _Lines:
+    """N*(C) and D*(C) with their resamples."""
+
+    resamples: NDArray[np.float64] | None
+
+    def params_band(self, flops: ArrayLike, level: float = 0.95) -> Band | None:
+        """Pointwise percentile band of N*(C) at `flops`; None without resamples."""
+        return power_band(self.resamples, flops, level, 0)
+
+    def tokens_band(self, flops: ArrayLike, level: float = 0.95) -> Band | None:
+        """Pointwise percentile band of D*(C) at `flops`; None without resamples."""
+        return power_band(self.resamples, flops, level, 2)
+
+
+@dataclass(frozen=True, repr=False)
+class IsoflopFit(_Lines, Shown, says="fits.isoflop"):
     """Approach 2: N*(C) and D*(C) as power laws through the interior minima (Hoffmann 2022, section 3.2)."""
 
     status: FitStatus
@@ -161,17 +183,19 @@ class IsoflopFit:
     with_edges: EdgeLines | None = None  # None where every vertex is interior
     centre_drift: CentreDrift | None = None  # None with fewer than three interior minima
 
-    def params_band(self, flops: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArray] | None:
-        """Pointwise percentile band of N*(C) at `flops`; None without resamples."""
-        return _power_band(self.resamples, flops, level, 0)
+    def plot(self, table: RunTable | None = None, *, n_params: str = "n_params", flops: str = "flops") -> Figure:
+        """With the `table` that was fitted its isoFLOP curves and minima; else N*(C) and D*(C) with their bands.
 
-    def tokens_band(self, flops: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArray] | None:
-        """Pointwise percentile band of D*(C) at `flops`; None without resamples."""
-        return _power_band(self.resamples, flops, level, 2)
+        `n_params` and `flops` name what the table counted by, for the labels. A matplotlib figure. Raises InputError
+        where no budget has a minimum to draw.
+        """
+        from .reporting.plots import plot_isoflop
+
+        return plot_isoflop(self, table, n_params, flops)
 
 
-@dataclass(frozen=True)
-class ParametricFit:
+@dataclass(frozen=True, repr=False)
+class ParametricFit(Shown, says="fits.parametric"):
     """Approach 3: L(N, D) = E + A/N^alpha + B/D^beta (Hoffmann 2022, section 3.3, equation 2)."""
 
     status: FitStatus
@@ -188,15 +212,25 @@ class ParametricFit:
     # The fields of `law` on a bound: "E", "A", "B" at 0, "alpha", "beta" at 1e-4 or 10. They have no interval.
     at_bound: tuple[str, ...] = ()
     # Bootstrap standard errors of the five parameters, "params_exponent" and "tokens_exponent"; None without interval.
-    standard_errors: dict[str, float | None] = field(default_factory=dict)
+    standard_errors: dict[str, float | None] = field(default_factory=dict[str, float | None])
     # One row a successful resample: E, A, B, alpha, beta. Shape (n, 5).
     resamples: NDArray[np.float64] | None = None
     tied: bool = False  # alpha = beta was imposed: a is 1/2 by assumption
     fixed_E: float | None = None  # the value at which E was held
 
+    def plot(self, table: RunTable, name: str = "surface", *, n_params: str = "n_params") -> Figure:
+        """The law with the runs of the `table` that was fitted: "surface", "residuals" or "compute".
 
-@dataclass(frozen=True)
-class ExponentProfile:
+        `n_params` names what the table counts as N, for the labels. A matplotlib figure. Raises InputError for another
+        picture's name.
+        """
+        from .reporting.plots import plot_parametric
+
+        return plot_parametric(self, table, name, n_params)
+
+
+@dataclass(frozen=True, repr=False)
+class ExponentProfile(Shown, says="fits.profile"):
     """How well the runs tell alpha and beta: the objective minimised over E, A, B >= 0 at fixed exponents.
 
     `rise` (p, q) is the objective over its optimum, less 1, at `alphas` (p,) and `betas` (q,). The region
@@ -217,8 +251,8 @@ class ExponentProfile:
         return None if self.threshold is None else self.rise <= self.threshold
 
 
-@dataclass(frozen=True)
-class EnvelopePoint:
+@dataclass(frozen=True, repr=False)
+class EnvelopePoint(Shown, says="fits.envelope_point"):
     """The size of least loss at one FLOP value.
 
     `run` names the curve that holds the envelope there, `n_params` and `tokens` are counts, loss is nats per token.
@@ -234,8 +268,8 @@ class EnvelopePoint:
     status: MinimumStatus
 
 
-@dataclass(frozen=True)
-class EnvelopeFit:
+@dataclass(frozen=True, repr=False)
+class EnvelopeFit(_Lines, Shown, says="fits.envelope"):
     """Approach 1: N*(C) and D*(C) along the envelope of training curves (Hoffmann 2022, section 3.1)."""
 
     status: FitStatus
@@ -258,23 +292,11 @@ class EnvelopeFit:
     resamples: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()  # what was assumed or done to the curves
 
-    def params_band(self, flops: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArray] | None:
-        """Pointwise percentile band of N*(C) at `flops`; None without resamples."""
-        return _power_band(self.resamples, flops, level, 0)
+    def plot(self, curves: CurveTable, *, n_params: str = "n_params", flops: str = "flops") -> Figure:
+        """The `curves` that were fitted with their envelope, and N*(C) through its sizes.
 
-    def tokens_band(self, flops: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArray] | None:
-        """Pointwise percentile band of D*(C) at `flops`; None without resamples."""
-        return _power_band(self.resamples, flops, level, 2)
+        `n_params` and `flops` name what the curves count by, for the labels. A matplotlib figure.
+        """
+        from .reporting.plots import plot_envelope
 
-
-def _power_band(
-    resamples: NDArray[np.float64] | None, flops: ArrayLike, level: float, column: int
-) -> tuple[NDArray, NDArray] | None:
-    """Percentiles of the power law whose ln coefficient and exponent are `resamples`' columns from `column` on."""
-    if resamples is None:
-        return None
-    log_flops = np.log(np.asarray(flops, dtype=float))
-    draws = resamples[:, column, None] + resamples[:, column + 1, None] * log_flops
-    tail = (1 - level) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-    return np.exp(low), np.exp(high)
+        return plot_envelope(self, curves, n_params, flops)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .cells import bad_numbers, numbers_of, places, reasons_of, texts_of
 from .counting import FLOP_CONVENTIONS
 from .errors import InputError
 from .query import rows_matching
+from .shown import Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 REQUIRED = ("n_params", "tokens", "loss")
 PARAMS_COLUMNS = ("n_params", "n_params_non_embedding", "n_params_blocks_and_head")
@@ -40,8 +45,8 @@ COUNTS = (*PARAMS_COLUMNS, "tokens", *FLOPS_COLUMNS, "budget", "unique_tokens", 
 _FITTED_NUMBERS = ("n_params", "tokens", "loss", "flops")
 
 
-@dataclass(frozen=True)
-class RunTable:
+@dataclass(frozen=True, repr=False)
+class RunTable(Shown, says="runs.run_table"):
     """Runs, one row each (or an end point of a run): a validated copy of `frame`.
 
     Required columns: `n_params` and `tokens` (counts), `loss` (any one unit, as a rule nats per token). Others with
@@ -68,6 +73,31 @@ class RunTable:
         if not self.usable.any():
             first = next((flag for flag in frame["flag"] if flag), "the table has no rows")
             raise InputError(f"no usable run among {len(frame)}: the first is out because {first}")
+
+    @classmethod
+    def from_arrays(
+        cls, n_params: ArrayLike, tokens: ArrayLike, loss: ArrayLike, **columns: ArrayLike | str
+    ) -> RunTable:
+        """From lists or arrays (n,), one entry a run: `RunTable.from_arrays(n_params, tokens, loss, budget=budgets)`.
+
+        Counts, tokens and losses as in the table; `columns` are any of its others by name, a single value standing for
+        every run. A DataFrame needs no such help: `RunTable(frame)`. Raises InputError for arrays of several lengths.
+        """
+        named: dict[str, ArrayLike | str] = {"n_params": n_params, "tokens": tokens, "loss": loss, **columns}
+        arrays = {name: np.asarray(values) for name, values in named.items()}
+        count = arrays["loss"].size
+        for name, values in arrays.items():
+            single = values.ndim == 0 and name not in REQUIRED
+            if not single and values.shape != (count,):
+                raise InputError(f"{name} has shape {values.shape}: it must be ({count},), one entry for each loss")
+        return cls(pd.DataFrame({name: values if values.ndim else values.item() for name, values in arrays.items()}))
+
+    def plot(self) -> Figure:
+        """Size and loss of each run against its compute, as a matplotlib figure."""
+        from .reporting.pictures.paper import draw
+        from .reporting.pictures.runs import runs_picture
+
+        return draw(runs_picture(self))
 
     def __len__(self) -> int:
         return len(self.frame)

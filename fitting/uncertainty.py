@@ -119,8 +119,8 @@ def bias_corrected_estimate(value: float, draws: ArrayLike, n_resamples: int, le
     sample = _enough(draws, n_resamples)
     if sample is None:
         return Estimate(value, level=level)
-    below = np.mean(sample < value) + 0.5 * np.mean(sample == value)
-    z0 = float(np.clip(ndtri(below), -_LARGEST_SHIFT, _LARGEST_SHIFT))
+    below = np.count_nonzero(sample < value) / len(sample) + 0.5 * np.count_nonzero(sample == value) / len(sample)
+    z0 = float(np.clip(float(ndtri(below)), -_LARGEST_SHIFT, _LARGEST_SHIFT))
     tail = float(stdtrit(freedom, (1 + level) / 2))
     low, high = np.quantile(sample, ndtr([2 * z0 - tail, 2 * z0 + tail]))
     return Estimate(value, float(low), float(high), level)

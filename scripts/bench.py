@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from isoflop.fitting.jsonio import write_json_atomic
 from isoflop.fitting.readers import load_runs
-from isoflop.scripts.cli import Debug, Overrides, run
+from isoflop.scripts.cli import FAILED, Debug, Overrides, run
+from isoflop.scripts.output import JsonFile, write_json
 
 DEMO = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
 
@@ -18,6 +18,7 @@ DEMO = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
 class What(StrEnum):
     """What is measured."""
 
+    ALL = "all"
     FIT = "fit"
     COVERAGE = "coverage"
     PRECISION = "precision"
@@ -31,7 +32,8 @@ def main(
     what: Annotated[
         What,
         typer.Argument(
-            help="fit: the parametric fit beside other solvers; coverage: how often intervals contain the truth; "
+            help="all: these one after the other, and docs/benchmarks.md; "
+            "fit: the parametric fit beside other solvers; coverage: how often intervals contain the truth; "
             "precision: whether the standard errors that plan expects come true; "
             "read: many runs with long curves beside a notebook's loop; sweep: a whole sweep beside the same cells by "
             "Hugging Face's Trainer; train: single cells beside Trainer and a plain PyTorch loop, small ones packed; "
@@ -67,14 +69,21 @@ def main(
     steps: Annotated[int | None, typer.Option(min=1, help="train: of a timed round, in place of seconds.")] = None,
     launched: Annotated[int, typer.Option(min=200, help="launch: cells that are launched.")] = 1000,
     planned: Annotated[int, typer.Option(min=4, help="launch: cells that are planned.")] = 10_000,
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures there.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="all: minutes, not most of an hour, and rough.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="all: the page (docs/benchmarks.md).")] = None,
+    json_file: JsonFile = None,
     debug: Debug = False,
-) -> None:
+) -> int | None:
     """Time ours beside others, or measure the coverage of the intervals.
 
     Example: python scripts/bench.py fit runs.csv --where 'loss < 4'
     """
-    if what is What.FIT:
+    fine = True
+    if what is What.ALL:
+        from isoflop.scripts.bench_all import PAGE, bench_all
+
+        figures, fine = bench_all(quick, out or PAGE)
+    elif what is What.FIT:
         figures = _fit(source, where, repeats or 5, all_starts)
     elif what is What.COVERAGE:
         from isoflop.scripts.bench_coverage import bench_coverage
@@ -101,8 +110,8 @@ def main(
         from isoflop.scripts.bench_sweep import bench_sweep  # needs pydantic's configs; the fit does not
 
         figures = bench_sweep(source or DEMO, overrides or [], cells)
-    if json is not None:
-        write_json_atomic(json, figures)
+    write_json(json_file, figures)
+    return None if fine else FAILED
 
 
 def _fit(source: Path | None, where: str | None, repeats: int, all_starts: bool) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Timing:
     seconds: float
     value: float
     share: float = 1.0
+    times_ours: tuple[float, ...] = ()  # of a peer: its seconds over ours just before, turn by turn
 
 
 def simulated_rows(count: int, seed: int = 0) -> RunTable:
@@ -189,36 +190,47 @@ def value_of(law: Law, objective: str, rows: Sequence[np.ndarray]) -> float:
     return float(each.sum() if in_logs else each.mean())
 
 
-def _seconds(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """The median time of `work`, and what it last returned."""
+def _seconds(work: Callable[[], Any], repeats: int) -> tuple[list[float], Any]:
+    """The times of `work`, and what it last returned."""
     spent, result = [], None
     for _ in range(repeats):
         started = time.perf_counter()
         result = work()
         spent.append(time.perf_counter() - started)
-    return statistics.median(spent), result
+    return spent, result
 
 
 def _race(objective: str, found: Sequence[Peer], rows: Sequence[np.ndarray], repeats: int) -> list[Timing]:
     """Ours, then each peer; ours is timed before every run of a peer, for the machine drifts."""
     fit = fit_law(*rows, objective=objective)  # the first call also imports
     law = (fit.law.E, fit.law.A, fit.law.B, fit.law.alpha, fit.law.beta)
-    own, spent = [], {peer.name: [] for peer in found}
+    own: list[float] = []
+    spent: dict[str, list[float]] = {peer.name: [] for peer in found}
+    ratios: dict[str, list[float]] = {peer.name: [] for peer in found}
     values = {}
     for turn in range(repeats):
         for peer in found:
-            own += [_seconds(lambda: fit_law(*rows, objective=objective), 1)[0] for _ in range(3)]
+            before, _ = _seconds(lambda: fit_law(*rows, objective=objective), 3)
+            own += before
             if peer.share == 1 or turn == 0:
-                seconds, theirs = _seconds(lambda p=peer: p.solve(*rows), 1)
+                (seconds,), theirs = _seconds(lambda p=peer: p.solve(*rows), 1)
                 spent[peer.name].append(seconds / peer.share)
+                ratios[peer.name].append(spent[peer.name][-1] / statistics.median(before))
                 values[peer.name] = value_of(theirs, objective, rows)
     if not found:
-        own += [_seconds(lambda: fit_law(*rows, objective=objective), 1)[0] for _ in range(repeats)]
+        own, _ = _seconds(lambda: fit_law(*rows, objective=objective), repeats)
     ours = Timing("isoflop", objective, statistics.median(own), value_of(law, objective, rows))
     return [
         ours,
         *(
-            Timing(peer.name, objective, statistics.median(spent[peer.name]), values[peer.name], peer.share)
+            Timing(
+                peer.name,
+                objective,
+                statistics.median(spent[peer.name]),
+                values[peer.name],
+                peer.share,
+                tuple(ratios[peer.name]),
+            )
             for peer in found
         ),
     ]
@@ -244,35 +256,38 @@ def _show_fits(count: int, races: Sequence[Sequence[Timing]]) -> None:
 
 def _resampling(
     table: RunTable, rows: Sequence[np.ndarray], found: Sequence[Peer], repeats: int
-) -> dict[str, dict[str, float]]:
-    """4000 resamples with intervals by us; the same by fitting each anew with the others, scaled from a few."""
-    out: dict[str, dict[str, float]] = {}
+) -> dict[str, dict[str, list[float]]]:
+    """Seconds of 4000 resamples with intervals by us; of as many fits by the others, scaled from a few."""
+    out: dict[str, dict[str, list[float]]] = {}
     for objective in ("log_huber", "huber", "mse"):
-        seconds, _ = _seconds(
-            lambda kind=objective: fit_parametric(table, objective=kind, resamples=RESAMPLES), repeats
-        )
-        out[objective] = {"isoflop": seconds}
+        ours, _ = _seconds(lambda kind=objective: fit_parametric(table, objective=kind, resamples=RESAMPLES), repeats)
+        seconds = statistics.median(ours)
+        out[objective] = {"isoflop": ours}
         show(f"{RESAMPLES} resamples with intervals, {objective}: isoflop {seconds:.2f} s")
         rng = np.random.default_rng(0)
         for peer in found:
             if peer.objective != objective or peer.share < 1:
                 continue
             draws = [rng.integers(0, len(rows[0]), len(rows[0])) for _ in range(SOME_RESAMPLES)]
-            spent, _ = _seconds(lambda p=peer, d=draws: [p.solve(*(row[i] for row in rows)) for i in d], 1)
+            (spent,), _ = _seconds(lambda p=peer, d=draws: [p.solve(*(row[i] for row in rows)) for i in d], 1)
             theirs = spent * RESAMPLES / SOME_RESAMPLES
-            out[objective][peer.name] = theirs
+            out[objective][peer.name] = [theirs]
             show(f"  {peer.name}: {theirs:.0f} s (scaled from {SOME_RESAMPLES}), {theirs / seconds:.0f} times ours")
     return out
 
 
 def _growth(repeats: int) -> dict[str, Any]:
     """How the time grows with rows and with resamples: the slope of ln seconds on ln size, 1 where linear."""
+
+    def median(work: Callable[[], Any]) -> float:
+        return statistics.median(_seconds(work, min(repeats, 3))[0])
+
     runs = [1_000, 10_000, 100_000]
     tables = [simulated_rows(count) for count in runs]
-    by_rows = [_seconds(lambda t=t: fit_parametric(t, resamples=0), min(repeats, 3))[0] for t in tables]
+    by_rows = [median(lambda t=t: fit_parametric(t, resamples=0)) for t in tables]
     counts = [1000, 2000, 4000, 8000]
     small = simulated_rows(240)
-    by_count = [_seconds(lambda c=c: fit_parametric(small, resamples=c), min(repeats, 3))[0] for c in counts]
+    by_count = [median(lambda c=c: fit_parametric(small, resamples=c)) for c in counts]
     slopes = {
         "rows": float(np.polyfit(np.log(runs), np.log(by_rows), 1)[0]),
         "resamples": float(np.polyfit(np.log(counts), np.log(by_count), 1)[0]),

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from rich.table import Table
 
-from isoflop.scripts.output import show
+from isoflop.scripts.output import note, show
 from isoflop.scripts.plan_table import plan_table
 from isoflop.training.config import parse_config
 from isoflop.training.corpus import prepare_corpus
@@ -46,11 +46,11 @@ class Clock:
 
     def note(self, words: str) -> None:
         """Of the launcher's."""
-        print(words, file=sys.stderr)
+        note(words)
 
     def trouble(self, cell: RunPlan, reason: str) -> None:
         """None is expected."""
-        print(f"{cell.run_id}: {reason}", file=sys.stderr)
+        note(f"{cell.run_id}: {reason}")
 
 
 def bench_launch(n_cells: int, n_planned: int) -> dict[str, Any]:

@@ -67,6 +67,9 @@ def bench_sweep(config: Path, overrides: Sequence[str], n_cells: int) -> dict[st
     score = sum(a[1] + b[1] for a, b in zip(before, after, strict=True)) / (2 * n_cells)
     theirs = scaled_seconds(plan, cells, train)
     scored = theirs + len(plan.cells) * score
+    ends = [
+        scaled_seconds(plan, cells, [each[0] for each in timed]) + len(plan.cells) * score for timed in (before, after)
+    ]
     for cell, a, b in zip(cells, before, after, strict=True):
         show(f"Trainer, width {cell.shape.width}, {cell.steps} steps: {a[0]:.1f} s before ours, {b[0]:.1f} s after")
     show(f"Trainer, {len(plan.cells)} cells one after another, by steps: {theirs:.0f} s, {scored:.0f} s with scoring")
@@ -78,6 +81,7 @@ def bench_sweep(config: Path, overrides: Sequence[str], n_cells: int) -> dict[st
         "trainer_seconds_scored": scored,
         "ratio": theirs / ours,
         "ratio_scored": scored / ours,
+        "ratios_scored": [ends[0] / ours, scored / ours, ends[1] / ours],  # Trainer timed before, both, after
         "trainer_cells": [
             {"run_id": cell.run_id, "width": cell.shape.width, "steps": cell.steps, "before": a[0], "after": b[0]}
             for cell, a, b in zip(cells, before, after, strict=True)

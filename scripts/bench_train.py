@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from isoflop.fitting.reporting.style import count_text
 from isoflop.scripts.bench_cells import OURS, PLAIN, Bench, Settings, contenders, described, prepared
 from isoflop.scripts.bench_packing import is_small, packed_tables, share, stack
 from isoflop.scripts.bench_workers import NoMemory, Pool, Timing, ratio_text, times
-from isoflop.scripts.output import show
+from isoflop.scripts.output import note, show
 from isoflop.training.plan import RunPlan
 
 
@@ -91,7 +90,7 @@ def bench_train(source: Path | None, overrides: Sequence[str], sizes: str | None
                 if is_small(bench, cell):
                     stacked += stack(bench, cell, pool)
                     shared += share(bench, cell, pool)
-            print(f"N = {count_text(cell.counts.params.n_params)}: timed", file=sys.stderr)
+            note(f"N = {count_text(cell.counts.params.n_params)}: timed")
         for figures in races:
             for row in figures["contenders"].values():
                 if "error" not in row:

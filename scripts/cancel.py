@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 
 from isoflop.fitting.errors import InputError
 from isoflop.scripts.cli import FAILED, Debug, run
+from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.training.claims import ClaimInfo, Taker, read_claim
 from isoflop.training.launch.slurm import LAUNCHER
 from isoflop.training.launch.slurm_status import cancel_tasks, names_of
@@ -25,6 +25,7 @@ SETTLED_SECONDS = 2 * LOOK_SECONDS  # without a claim: a process between two cel
 def main(
     sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep folder (made by sweep.py).")],
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for cells to be let go.")] = 60.0,
+    json_file: JsonFile = None,
     debug: Debug = False,
 ) -> int:
     """End what is at work on a sweep, as Ctrl-C there would; the command that began it goes on with it.
@@ -44,18 +45,20 @@ def main(
         seen, left = wait_for_the_end(folder, watch, wait)
     except OSError as error:
         raise InputError(f"{folder.stop.path}: cannot be written ({error.strerror})") from None
+    ended = {run_id: owner for run_id, owner in seen.items() if run_id not in left}
+    silent = bool(submitted and not left and not cancel_tasks(folder, waiting=False))
+    still = {run_id: claim.owner for run_id, claim in left.items()}
+    write_json(json_file, {"folder": sweep, "ended": ended, "at_work": still, "slurm_answers": not silent})
     if left:
-        told = "; ".join(f"{run_id}: {claim.owner}" for run_id, claim in left.items())
+        told = "; ".join(f"{run_id}: {owner}" for run_id, owner in still.items())
         asked = f"they end when they look at {folder.stop.path}"
-        print(f"error: after {wait:g} s still at work: {told}; {asked}", file=sys.stderr)
+        note(f"error: after {wait:g} s still at work: {told}; {asked}")
         return FAILED
-    if submitted and not cancel_tasks(folder, waiting=False):
-        print(
-            f"error: Slurm does not answer here (squeue); its tasks of {sweep} start later and go on", file=sys.stderr
-        )
+    if silent:
+        note(f"error: Slurm does not answer here (squeue); its tasks of {sweep} start later and go on")
         return FAILED
     nothing = f"nothing is at work in {sweep}"
-    print(f"cancelled: {nothing} any more" if seen else f"{nothing}; a launch that is still starting ends too")
+    show(f"cancelled: {nothing} any more" if seen else f"{nothing}; a launch that is still starting ends too")
     return 0
 
 
@@ -72,18 +75,18 @@ class Watch:
         return {run_id: claim for run_id, claim in claims.items() if claim is not None and claim.alive}
 
 
-def wait_for_the_end(folder: SweepFolder, watch: Watch, wait: float) -> tuple[bool, dict[str, ClaimInfo]]:
-    """Whether anyone was at work, and who still is after `wait` seconds, by run id."""
+def wait_for_the_end(folder: SweepFolder, watch: Watch, wait: float) -> tuple[dict[str, str], dict[str, ClaimInfo]]:
+    """Who was at work, and who still is after `wait` seconds, by run id."""
     began = quiet_since = time.monotonic()
-    seen, told = False, set[str]()
+    seen, told = dict[str, str](), set[str]()
     while True:
         folder.stop.write()  # anew: a task that has just started has seen the last one before it began
         left, now = watch.look(), time.monotonic()
-        seen = seen or bool(left)
+        seen |= {run_id: claim.owner for run_id, claim in left.items()}
         if owners := {claim.owner for claim in left.values()}:
             quiet_since = now
         if owners and owners != told:
-            print(f"waiting for {_cells(len(left))} of {', '.join(sorted(owners))}", file=sys.stderr)
+            note(f"waiting for {_cells(len(left))} of {', '.join(sorted(owners))}")
             told = owners
         if now - quiet_since >= SETTLED_SECONDS or (left and now - began >= wait):
             return seen, left

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from isoflop.fitting.errors import InputError
+from isoflop.scripts.output import answering, note
 
 COMMANDS = {
     "plan": "show what a sweep would train, before a FLOP is spent",
@@ -24,6 +25,7 @@ COMMANDS = {
     "run": "train single cells of a planned sweep",
     "export": "write a finished run as a folder that transformers loads",
     "fit": "fit scaling laws to a sweep, or to runs you already have",
+    "report": "write a fit as one page that opens offline, and its figures for a paper",
     "compare": "hold a fit beside published estimates, convention by convention",
     "forecast": "say what to train with so much compute, by published and fitted laws",
     "downstream": "fit benchmark scores to losses and to compute, and predict a model's",
@@ -62,7 +64,8 @@ def _interruptible(function: Callable[..., int | None]) -> Callable[..., int | N
     @functools.wraps(function)
     def wrapped(*args: Any, **words: Any) -> int | None:
         try:
-            return function(*args, **words)
+            with answering(words.get("json_file")):
+                return function(*args, **words)
         except KeyboardInterrupt as stop:
             return _say(f"{str(stop) or 'interrupted'}; the same command goes on from where it stopped", INTERRUPTED)
 
@@ -81,7 +84,7 @@ def _told(error: Exception) -> tuple[str, int]:
 
 def _say(message: str, status: int) -> int:
     if os.environ.get("RANK", "0") == "0":  # of several processes of a launch, one tells
-        print(f"error: {message}", file=sys.stderr)
+        note(f"error: {message}")
     return status
 
 
@@ -105,5 +108,8 @@ def main() -> None:
         sys.exit(0)
     if words[0] not in COMMANDS:
         sys.exit(_say(f"no command {words[0]!r}; there are {', '.join(COMMANDS)}", BAD_INPUT))
-    module: Any = importlib.import_module(f"isoflop.scripts.{words[0]}")
+    try:
+        module: Any = importlib.import_module(f"isoflop.scripts.{words[0]}")
+    except KeyboardInterrupt:
+        sys.exit(_say("interrupted", INTERRUPTED))
     run(module.main, words[1:], name=f"isoflop {words[0]}")

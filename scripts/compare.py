@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,6 @@ from isoflop.fitting.comparison.counting import declared
 from isoflop.fitting.comparison.predictions import Prediction, predictions, tenfold, to_json
 from isoflop.fitting.comparison.published_rows import compare_with_published
 from isoflop.fitting.errors import InputError
-from isoflop.fitting.jsonio import json_text, write_json_atomic
 from isoflop.fitting.prediction.sources import read_report
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.reporting.comparison import (
@@ -23,13 +21,14 @@ from isoflop.fitting.reporting.comparison import (
     predictions_table,
     tenfold_table,
 )
-from isoflop.fitting.reporting.forest import forest_figure
+from isoflop.fitting.reporting.figures import save_figure
+from isoflop.fitting.reporting.pictures.forest import forest_picture
 from isoflop.fitting.reporting.style import flops_text
 from isoflop.scripts.amounts import amounts
 from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.compare_sweeps import compare_sweeps, counts_asked, names_of, split_by
-from isoflop.scripts.fit import check_writable
-from isoflop.scripts.output import show
+from isoflop.scripts.drawing import FigureFile, Style, check_figure, draw_in
+from isoflop.scripts.output import JsonFile, show, write_json, write_text
 from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Where, columns_of
 
 
@@ -40,11 +39,6 @@ def report_of(source: str, chosen: dict[str, Any]) -> dict[str, Any]:
         table = load_runs(source, **chosen)
         report = analyse(table, Options(keep_flagged=chosen["keep_flagged"]), (source,)).to_json()
     return report
-
-
-def _check_figure(figure: Path) -> None:
-    if figure.suffix not in (".png", ".pdf", ".svg") or not figure.parent.is_dir():
-        raise InputError(f"--figure {figure}: must end in .png, .pdf or .svg, in a folder that exists")
 
 
 def _check_markdown(markdown: str | None, json_file: str | None) -> None:
@@ -69,15 +63,12 @@ def _compare_with_published(
     predicted = predictions(report, source, flops, every) if flops else ()
     factors = tenfold(report, every)
     if figure is not None:
-        forest_figure(comparison).savefig(figure, dpi=160)
+        from isoflop.fitting.reporting.pictures.paper import draw  # matplotlib, where something is drawn
+
+        save_figure(figure, draw(forest_picture(comparison)))
     found = comparison.to_json() | {"predictions": to_json(predicted), "tenfold": to_json(factors)}
-    if json_file not in (None, "-"):
-        write_json_atomic(Path(json_file), found)
-    text = comparison_markdown(comparison, predicted, factors)
-    if markdown not in (None, "-"):
-        Path(markdown).write_text(text)
-    if "-" in (json_file, markdown):
-        sys.stdout.write(json_text(found) if json_file == "-" else text)
+    write_json(json_file, found)
+    if write_text(markdown, comparison_markdown(comparison, predicted, factors)):
         return
     show(*_beyond(predicted), comparison_table(comparison), *([predictions_table(predicted)] if predicted else []))
     show(tenfold_table(factors))
@@ -99,6 +90,7 @@ def _beyond(predicted: Sequence[Prediction]) -> list[str]:
 
 
 def main(
+    context: typer.Context,
     source: Annotated[
         list[str],
         typer.Argument(
@@ -139,10 +131,9 @@ def main(
     group_by: Annotated[
         str | None, typer.Option(metavar="COL", help="Of one source: a sweep for each value of a column.")
     ] = None,
-    figure: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the exponents there (.png, .pdf, .svg).")
-    ] = None,
-    json_file: Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the rows there.")] = None,
+    figure: FigureFile = None,
+    style: Style = None,
+    json_file: JsonFile = None,
     markdown: Annotated[str | None, typer.Option(metavar="FILE|-", help="Write the tables there as Markdown.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -150,12 +141,9 @@ def main(
 
     Example: python scripts/compare.py runs/demo
     """
-    if json_file not in (None, "-") and Path(json_file).is_dir():
-        raise InputError(f"--json {json_file}: is a folder; name a file in it, or give -")
-    check_writable(json_file)
     _check_markdown(markdown, json_file)
-    if figure is not None:
-        _check_figure(figure)
+    check_figure(figure)
+    draw_in(context, style, figure is not None, "--figure FILE")
     budgets = amounts("--flops", flops)
     chosen = {"columns": columns_of(columns, loss), "mapping": mapping, "where": where, "keep_flagged": keep_flagged}
     if group_by is not None and len(source) > 1:

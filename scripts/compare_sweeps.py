@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,16 +14,16 @@ from isoflop.fitting.comparison.moves import COMBINED_NOTE
 from isoflop.fitting.comparison.pairs import ExponentPair, PairComparison, Sweep, compare_pair, declared
 from isoflop.fitting.comparison.rungs import Rung, rungs_of
 from isoflop.fitting.errors import InputError
-from isoflop.fitting.jsonio import json_text, write_json_atomic
 from isoflop.fitting.published import FLOPS_CONVENTIONS, N_PARAMS_CONVENTIONS
 from isoflop.fitting.readers import load_runs
+from isoflop.fitting.reporting.figures import save_figure
 from isoflop.fitting.reporting.grids import Grid
 from isoflop.fitting.reporting.pairs import counted_grid, exponents_grid, losses_grid
 from isoflop.fitting.reporting.rungs import rungs_figure, rungs_grid
 from isoflop.fitting.reporting.style import flops_text
 from isoflop.scripts.fit import fit_group
 from isoflop.scripts.fit_form import groups_of
-from isoflop.scripts.output import show
+from isoflop.scripts.output import show, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,11 @@ class _Found:
             grids += [losses_grid(self.pair)] if self.pair.losses else []
         return grids + ([counted_grid(self.rungs[-1].name, self.counted)] if len(self.counted) > 1 else [])
 
+    def markdown(self) -> str:
+        """The tables between the headlines and the sentences."""
+        lines = "".join(f"- {line.strip()}\n" for line in self.sentences)
+        return "\n".join([*(f"{line}\n" for line in self.headlines), *(each.markdown() for each in self.grids), lines])
+
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, texts, numbers and None."""
         total = ladder.total_move(self.rungs)
@@ -109,29 +113,13 @@ def compare_sweeps(
         tuple(f"{each.name}: {counts.taken_for(each.report)}" for each in sweeps if counts.undeclared(each.report)),
     )
     if figure is not None:
-        rungs_figure(found.rungs, found.counted).savefig(figure, dpi=160)
-    _write(found, json_file, markdown)
-    if "-" in (json_file, markdown):
+        save_figure(figure, rungs_figure(found.rungs, found.counted))
+    write_json(json_file, found.to_json())
+    if write_text(markdown, found.markdown()):
         return
     show(*found.headlines, *(grid.rich() for grid in found.grids), *found.sentences)
     for sweep in sweeps:
         show(*(f"{sweep.name}: warning [{each['code']}]: {each['text']}" for each in sweep.report["warnings"]))
-
-
-def _write(found: _Found, json_file: str | None, markdown: str | None) -> None:
-    if json_file == "-":
-        sys.stdout.write(json_text(found.to_json()))
-    elif json_file is not None:
-        write_json_atomic(Path(json_file), found.to_json())
-    if markdown is not None:
-        lines = "".join(f"- {line.strip()}\n" for line in found.sentences)
-        text = "\n".join(
-            [*(f"{line}\n" for line in found.headlines), *(each.markdown() for each in found.grids), lines]
-        )
-        if markdown == "-":
-            sys.stdout.write(text)
-        else:
-            Path(markdown).write_text(text)
 
 
 def split_by(source: str, column: str, chosen: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from isoflop.fitting.downstream.routes import Known
 from isoflop.fitting.downstream.runs import named_runs, tasks_of
 from isoflop.fitting.downstream.steps import Target
 from isoflop.fitting.errors import FitError, InputError
-from isoflop.fitting.jsonio import json_text, write_json_atomic
+from isoflop.fitting.jsonio import write_json_atomic
 from isoflop.fitting.query import rows_matching
 from isoflop.fitting.readers import load_runs
 from isoflop.fitting.reporting.downstream import (
@@ -30,8 +29,8 @@ from isoflop.fitting.reporting.figures import save_figures
 from isoflop.fitting.runs import RunTable
 from isoflop.scripts.amounts import amount
 from isoflop.scripts.cli import Debug, run
-from isoflop.scripts.fit import check_writable
-from isoflop.scripts.output import show
+from isoflop.scripts.drawing import wrote
+from isoflop.scripts.output import JsonFile, check_writable, show, write_json
 from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Sources, Where, columns_of
 
 _SAME_COST = 0.05  # relative
@@ -82,7 +81,7 @@ def main(
     level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write downstream.json and figures/ there.")] = None,
-    json_file: Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the report there.")] = None,
+    json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
     """Fit benchmark scores to losses and to compute; predict a model's score.
@@ -91,7 +90,7 @@ def main(
     """
     if not 0 < level < 1:
         raise InputError(f"--level {level:g}: must be between 0 and 1, as .95")
-    check_writable(json_file, out)
+    check_writable(None, out)
     named = columns_of(columns, loss)
     table = load_runs(*source, columns=named, mapping=mapping, where=where, apart=task, keep_flagged=keep_flagged)
     if run_columns is not None:
@@ -132,17 +131,12 @@ def main(
         *(f"task {name}: held out, but not among the rows fitted" for name in held if name not in names),
     ]
     report = to_json(results, failed, notes)
-    if json_file == "-":
-        sys.stdout.write(json_text(report))
-    else:
-        if json_file is not None:
-            write_json_atomic(Path(json_file), report)
-        _tell(results, failed, notes)
+    write_json(json_file, report)
+    _tell(results, failed, notes)
     if out is not None:
         written = save_figures(out / "figures", {"downstream": score_figure(results, table)})
         write_json_atomic(out / "downstream.json", report)
-        if json_file != "-":
-            show(*(f"wrote {path}" for path in (out / "downstream.json", *written) if path.suffix != ".pdf"))
+        show(*wrote((out / "downstream.json", *written)))
 
 
 def _names(text: str) -> list[str]:

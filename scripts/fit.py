@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,36 +13,52 @@ from isoflop.fitting.analysis import METHODS, Analysis, Options, analyse
 from isoflop.fitting.curves import CurveTable
 from isoflop.fitting.errors import FitError, InputError
 from isoflop.fitting.estimators.parametric.objectives import OBJECTIVES
-from isoflop.fitting.interpolation import runs_at
-from isoflop.fitting.jsonio import json_text, to_strict, write_json_atomic
-from isoflop.fitting.readers import load_runs
-from isoflop.fitting.readers.curves import load_curves
+from isoflop.fitting.fit_folder import FIT_NAME, write_rows
+from isoflop.fitting.jsonio import to_strict, write_json_atomic
 from isoflop.fitting.readers.sweep import PLAN_NAME
-from isoflop.fitting.reporting import figures
+from isoflop.fitting.reporting.figures import save_figures
+from isoflop.fitting.reporting.pictures.allocation import allocation_picture
+from isoflop.fitting.reporting.pictures.envelope import envelope_picture
+from isoflop.fitting.reporting.pictures.isoflop import isoflop_picture
+from isoflop.fitting.reporting.pictures.picture import Picture
 from isoflop.fitting.runs import RunTable
 from isoflop.scripts import fit_form
 from isoflop.scripts.amounts import amounts
 from isoflop.scripts.cli import Debug, run
+from isoflop.scripts.drawing import Style, draw_in, wrote
 from isoflop.scripts.fit_report import show_report
-from isoflop.scripts.output import show
+from isoflop.scripts.output import JsonFile, check_writable, show, write_json
+from isoflop.scripts.reading import Reading
 from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Sources, Where, columns_of
 
 
-def save(analysis: Analysis, folder: Path) -> list[Path]:
-    """Write fit.json and figures/ into `folder`; returns the paths, fit.json first."""
+def save(
+    analysis: Analysis,
+    folder: Path,
+    report: Mapping[str, Any] | None = None,
+    table: RunTable | None = None,
+    curves: CurveTable | None = None,
+) -> list[Path]:
+    """Write fit.json and figures/ into `folder`; returns the paths, fit.json first.
+
+    `report` is fit.json's content, the analysis's own unless given. `table` and `curves` are what was read: given,
+    they are written beside it (`fit_folder`), so that the folder can be fitted again without its source.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = {}
-    options = analysis.options
-    if analysis.isoflop is not None:
-        drawn["isoflop_curves"] = figures.isoflop_figure(
-            analysis.table.frame, analysis.isoflop, options.n_params, analysis.table.loss_unit
-        )
-        drawn["allocation"] = figures.allocation_figure(analysis.isoflop, options.n_params, options.flops)
-    if analysis.envelope is not None and analysis.curves is not None:
-        drawn["envelope"] = figures.envelope_figure(analysis.curves, analysis.envelope, options.n_params, options.flops)
-    paths = figures.save_figures(folder / "figures", drawn) if drawn else []
-    write_json_atomic(folder / "fit.json", analysis.to_json())
-    return [folder / "fit.json", *paths]
+    report = analysis.to_json() if report is None else report
+    rows = {} if table is None else write_rows(folder, table, curves)
+    paths = save_figures(folder / "figures", _pictures(analysis))
+    write_json_atomic(folder / FIT_NAME, {**report, **rows})
+    return [folder / FIT_NAME, *(folder / file["name"] for file in rows.values() if file), *paths]
+
+
+def _pictures(analysis: Analysis) -> Iterator[Picture]:
+    options, isoflop, envelope = analysis.options, analysis.isoflop, analysis.envelope
+    if isoflop is not None:
+        yield isoflop_picture(analysis.table, isoflop, options.n_params)
+        yield allocation_picture(isoflop, options.n_params, options.flops)
+    if envelope is not None and analysis.curves is not None:
+        yield envelope_picture(analysis.curves, envelope, options.n_params, options.flops)
 
 
 def fit_group(frame: pd.DataFrame, like: RunTable, options: Options, source: Sequence[str], name: str) -> Analysis:
@@ -55,22 +70,12 @@ def fit_group(frame: pd.DataFrame, like: RunTable, options: Options, source: Seq
         raise kind(f"{name}: {error}; leave the group out with --where") from error
 
 
-def check_writable(json_file: str | None, out: Path | None = None) -> None:
-    """Raises InputError where a report could not be written: better now than after the fit."""
-    if json_file not in (None, "-"):
-        folder = Path(json_file).parent
-        if not folder.is_dir() or Path(json_file).is_dir():
-            raise InputError(f"--json {json_file}: no file in a folder that exists; make {folder} first, or give -")
-    if out is not None and not next(path for path in (out, *out.absolute().parents) if path.exists()).is_dir():
-        raise InputError(f"--out {out}: a file is in the way; name a folder")
-
-
 def main(
     context: typer.Context,
     source: Sources,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write fit.json and figures/ there (a sweep: its own folder)."),
+        typer.Option(metavar="DIR", help="Write fit.json, runs.csv and figures/ there (a sweep: its own folder)."),
     ] = None,
     method: Annotated[
         str | None, typer.Option(help=f"Which, by commas: {','.join(METHODS)}. Default: the first four.")
@@ -124,9 +129,7 @@ def main(
     resamples: Annotated[int, typer.Option(min=0, help="For the intervals.")] = 1000,
     level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE|-", help="Write fit.json's content there.")
-    ] = None,
+    json_file: JsonFile = None,
     form: fit_form.Form = None,
     x: fit_form.XColumn = None,
     y: fit_form.YColumn = None,
@@ -136,6 +139,7 @@ def main(
     price_per_unit: fit_form.Price = None,
     target: fit_form.Target = None,
     at: fit_form.At = None,
+    style: Style = None,
     debug: Debug = False,
 ) -> None:
     """Fit N*(C) and D*(C): envelope (approach 1), isoFLOP minima (2), parametric law (3), Kaplan's laws.
@@ -143,8 +147,11 @@ def main(
     Example: python scripts/fit.py runs.csv --columns n_params=size,tokens=seen,loss=val
     """
     fit_form.check_options(given_options(context), form)
+    own = Path(source[0]) if len(source) == 1 and (Path(source[0]) / PLAN_NAME).is_file() else None
+    folder = out or (own if form is None else None)
+    draw_in(context, style, folder is not None and group_by is None, "--out DIR")
     if form is not None:
-        check_writable(json_file, out)
+        check_writable(None, out)
         asked = fit_form.question(x, y, offset, bound, error, price_per_unit, target, at, level)
         rows = fit_form.Rows(source, columns_of(columns, loss), mapping, ends, where, group_by, keep_flagged)
         fit_form.fit_form(rows, asked, out, json_file)
@@ -178,14 +185,17 @@ def main(
         raise InputError("--at-flops reads the curves itself: leave --curves and --ends out")
     if curves and not options.asks("envelope"):
         raise InputError("--curves is for --method envelope, not for what --method names")
-    check_writable(json_file, out)
-    budgets = None if at_flops is None else amounts("--at-flops", at_flops)
-    named: dict[str, Any] = {"columns": columns_of(columns, loss), "mapping": mapping, "keep_flagged": keep_flagged}
-    if budgets is not None:
-        table = runs_at(_curves(source, None, named), budgets)
-        table = table if where is None else table.where(where)
-    else:
-        table = load_runs(*source, ends=ends, where=where, apart=group_by, **named)
+    check_writable(None, out)
+    reading = Reading(
+        columns=columns_of(columns, loss),
+        mapping=None if mapping is None else str(mapping),
+        ends=ends,
+        where=where,
+        keep_flagged=keep_flagged,
+        curves=curves,
+        at_flops=tuple(amounts("--at-flops", at_flops)),
+    )
+    table = reading.runs(source, apart=group_by)
     if group_by is not None:
         groups = [
             {"key": to_strict(key), **fit_group(part, table, options, source, f"{group_by} = {key}").to_json()}
@@ -193,30 +203,21 @@ def main(
         ]
         _tell({"schema_version": 1, "groups": groups}, groups, json_file, group_by)
         return
-    analysis = analyse(table, options, tuple(source), _curves(source, where, named) if curves else None)
-    report = analysis.to_json()
+    training_curves = reading.curve_table(source)
+    analysis = analyse(table, options, tuple(source), training_curves)
+    report = analysis.to_json() | {"read_with": reading.to_json()}
     _tell(report, [report], json_file, "")
-    folder = out or (Path(source[0]) if len(source) == 1 and (Path(source[0]) / PLAN_NAME).is_file() else None)
-    written = save(analysis, folder) if folder else []
-    if json_file != "-":
-        show(*(f"wrote {path}" for path in written if path.suffix != ".pdf"))
+    as_read = None if folder == own else table  # a sweep has its records
+    written = save(analysis, folder, report, as_read, training_curves) if folder else []
+    show(*wrote(written))
 
 
 def _tell(whole: dict[str, Any], parts: list[dict[str, Any]], json_file: str | None, group_by: str) -> None:
-    if json_file == "-":
-        sys.stdout.write(json_text(whole))
-        return
-    if json_file is not None:
-        write_json_atomic(Path(json_file), whole)
+    write_json(json_file, whole)
     for part in parts:
         if group_by:
             show(f"\n{group_by} = {part['key']}")
         show_report(part)
-
-
-def _curves(sources: Sequence[str], where: str | None, named: Mapping[str, Any]) -> CurveTable:
-    curves = load_curves(*sources, **named)
-    return curves if where is None else curves.where(where)
 
 
 def given_options(context: typer.Context) -> list[str]:

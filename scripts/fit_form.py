@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 
 from isoflop.fitting.errors import FitError, InputError
 from isoflop.fitting.estimators.power.fit import BOUNDS, ERRORS
-from isoflop.fitting.jsonio import json_text, to_strict, write_json_atomic
+from isoflop.fitting.jsonio import to_strict, write_json_atomic
 from isoflop.fitting.one_dimensional import PowerAnalysis, PowerQuestion, analyse_power
 from isoflop.fitting.query import rows_matching
 from isoflop.fitting.readers import load_runs
@@ -25,8 +24,9 @@ from isoflop.fitting.readers.sources import read_log
 from isoflop.fitting.reporting.figures import save_figures
 from isoflop.fitting.reporting.power import gains_table, power_figure, power_lines
 from isoflop.scripts.amounts import amounts
+from isoflop.scripts.drawing import wrote
 from isoflop.scripts.fit_report import show_rows
-from isoflop.scripts.output import show
+from isoflop.scripts.output import show, write_json
 
 FORMS = ("power",)
 
@@ -59,7 +59,7 @@ At = Annotated[str | None, typer.Option(metavar="X,...", help="With --form: y an
 # What goes with --form: its own options, and those of fit that choose rows or say where the report goes.
 OWN = ("x", "y", "offset", "bound", "error", "price_per_unit", "target", "at")
 _SHARED = ("source", "form", "out", "columns", "mapping", "loss", "ends", "where", "group_by", "keep_flagged")
-_ALSO = (*_SHARED, "level", "json_file", "debug")
+_ALSO = (*_SHARED, "level", "json_file", "style", "debug")
 
 
 def check_options(given: Sequence[str], form: str | None) -> None:
@@ -183,15 +183,11 @@ def fit_form(rows: Rows, asked: PowerQuestion, out: Path | None, json_file: str 
         keyed = [{"key": to_strict(key), **each} for (key, _), each in zip(found, reports, strict=True)]
         whole = {"schema_version": 1, "groups": keyed}
     written = _save(found[0][1], whole, out) if out is not None else []
-    if json_file == "-":
-        sys.stdout.write(json_text(whole))
-        return
-    if json_file is not None:
-        write_json_atomic(Path(json_file), whole)
+    write_json(json_file, whole)
     for (key, each), report in zip(found, reports, strict=True):
         show(*([f"\n{rows.group_by} = {key}"] if rows.group_by is not None else []))
         _tell(each, report)
-    show(*(f"wrote {path}" for path in written if path.suffix != ".pdf"))
+    show(*wrote(written))
 
 
 def groups_of(frame: pd.DataFrame, column: str) -> Iterator[tuple[Any, pd.DataFrame]]:

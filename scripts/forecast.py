@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,19 +13,17 @@ from isoflop.fitting.errors import InputError
 from isoflop.fitting.forecasting.answers import Answer, answer
 from isoflop.fitting.forecasting.questions import Question
 from isoflop.fitting.forecasting.stocks import load_stocks
-from isoflop.fitting.jsonio import json_text, write_json_atomic
 from isoflop.fitting.prediction import published_predictor
 from isoflop.fitting.published import published_estimates
 from isoflop.fitting.reporting.forecast import forecast_table, headline, published_table, remarks
 from isoflop.fitting.reporting.style import flops_text
 from isoflop.scripts.amounts import amounts
 from isoflop.scripts.cli import Debug, Overrides, run
-from isoflop.scripts.fit import check_writable
 from isoflop.scripts.forecast_asked import DAYS, MFU, USE, questions_of, rates_of, refuse_idle, spending_of
 from isoflop.scripts.forecast_laws import Law, laws_of, own_laws
 from isoflop.scripts.forecast_model import check_file, model_lines, model_of
 from isoflop.scripts.forecast_sections import Sections, Wanted, sections_of
-from isoflop.scripts.output import show
+from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.scripts.sources import Columns, KeepFlagged, MappingFile, Where, columns_of
 
 EXTRAPOLATION = "[extrapolation]"
@@ -71,18 +68,8 @@ def show_published(json_file: str | None) -> None:
     """Every published estimate and what it says."""
     rows = published_estimates()
     says = {row.name: published_predictor(row.name).says for row in rows}
-    content = {"published": [asdict(row) | {"says": says[row.name]} for row in rows]}
-    if not write(content, json_file):
-        show(published_table(rows, says))
-
-
-def write(content: Any, json_file: str | None) -> bool:
-    """Write `content` where --json says; whether that was stdout, so that nothing else may go there."""
-    if json_file == "-":
-        sys.stdout.write(json_text(content))
-    elif json_file is not None:
-        write_json_atomic(Path(json_file), content)
-    return json_file == "-"
+    write_json(json_file, {"published": [asdict(row) | {"says": says[row.name]} for row in rows]})
+    show(published_table(rows, says))
 
 
 def main(
@@ -157,7 +144,7 @@ def main(
     mapping: MappingFile = None,
     where: Where = None,
     keep_flagged: KeepFlagged = False,
-    json_file: Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the answers there.")] = None,
+    json_file: JsonFile = None,
     list_published: Annotated[bool, typer.Option("--list", help="Show every published:NAME and what it says.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -165,7 +152,6 @@ def main(
 
     Example: python scripts/forecast.py published:besiroglu runs/demo --flops 1e24
     """
-    check_writable(json_file)
     if list_published:
         show_published(json_file)
         return
@@ -250,10 +236,9 @@ def finish(
         one.to_json() | more | {"fit_warnings": list(law.fit_warnings)}
         for (law, one), more in zip(answered, sections.json, strict=True)
     ]
-    if write(forecasts[0] if alone else {"forecasts": forecasts, "unanswered": list(unsaid)}, json_file):
-        for line in warnings_of(answered):
-            print(line, file=sys.stderr)
-        return
+    write_json(json_file, forecasts[0] if alone else {"forecasts": forecasts, "unanswered": list(unsaid)})
+    if json_file == "-":
+        note(*warnings_of(answered))
     tell(answered, sections, unsaid)
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoflop.fitting.errors import InputError
-from isoflop.fitting.jsonio import json_text, write_json_atomic
 from isoflop.scripts.amounts import positive
 from isoflop.scripts.cli import ConfigFile, Debug, Overrides, run
-from isoflop.scripts.output import show
+from isoflop.scripts.output import JsonFile, show, write_json
 from isoflop.scripts.plan_costs import cost_lines, throughput_of, time_text
 from isoflop.scripts.plan_folder import failed_words, records_of
 from isoflop.scripts.plan_table import (
@@ -85,9 +82,7 @@ def main(
     gpu_hour: Annotated[
         float | None, typer.Option("--gpu-hour", metavar="PRICE", help="Of a device for an hour.")
     ] = None,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE|-", help="Write the whole plan there, with all of this.")
-    ] = None,
+    json_file: JsonFile = None,
     design: Annotated[
         bool, typer.Option("--design", help="Search the grid that measures best for its compute, and print its YAML.")
     ] = False,
@@ -148,9 +143,7 @@ def main(
         if precision.noise.kind is NoiseKind.PORIAN:
             expected += ", on an assumed noise (--noise)"
     if json_file is not None:
-        _write(json_file, plan, device, costs, assumed.to_json(precision), warnings)
-    if json_file == "-":
-        return
+        write_json(json_file, _whole(plan, device, costs, assumed.to_json(precision), warnings))
     cells = plan_table(plan, device, costs.seconds)
     cells.title = None  # the first line says it
     show(
@@ -168,26 +161,17 @@ def main(
     )
 
 
-def _write(
-    target: str, plan: Plan, device: str, costs: Costs, precision: dict[str, Any] | None, warnings: Sequence[Warn]
-) -> None:
+def _whole(
+    plan: Plan, device: str, costs: Costs, precision: dict[str, Any] | None, warnings: Sequence[Warn]
+) -> dict[str, Any]:
     """The plan as it stands in plan.json, and beside it all that was said of it."""
     peaks = {cell.run_id: planned_memory(cell, plan, device) for cell in plan.cells}
-    content = plan.to_json() | {
+    return plan.to_json() | {
         "memory": {"device": device, "bytes": peaks},
         "costs": costs.to_json(),
         "precision": precision,
         "warnings": [{"code": warning.code, "text": warning.text} for warning in warnings],
     }
-    if target == "-":
-        sys.stdout.write(json_text(content))
-        return
-    path = Path(target)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json_atomic(path, content)
-    except OSError as error:
-        raise InputError(f"--json {target}: cannot be written ({error.strerror}); name another file, or -") from None
 
 
 if __name__ == "__main__":

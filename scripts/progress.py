@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from isoflop.scripts.output import note
 from isoflop.training.durations import TIMED, cell_seconds, device_of
 from isoflop.training.plan import Plan, RunPlan
 
@@ -156,7 +157,7 @@ class SweepProgress:
         if self._quiet:
             return
         if self._bars.disable:
-            print(text, file=sys.stderr, flush=True)
+            note(text)
         elif "cut short" in text or "failed" in text or "diverged" in text:
             self._console.print(text, markup=False, highlight=False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
@@ -16,10 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from isoflop.fitting.errors import InputError
-from isoflop.fitting.jsonio import to_strict, write_json_atomic
 from isoflop.fitting.reporting.style import count_text, flops_text
 from isoflop.scripts.cli import Debug, run
-from isoflop.scripts.output import console, show
+from isoflop.scripts.output import JsonFile, console, laid_out, show, write_json
 from isoflop.scripts.progress import duration_text
 from isoflop.training.records import SweepFolder
 from isoflop.training.status import CellStatus, SweepStatus, Watcher
@@ -35,7 +33,7 @@ def main(
     price: Annotated[
         float | None, typer.Option("--price-per-hour", metavar="X", help="Of a device, for the cost so far.")
     ] = None,
-    json_file: Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the same as data.")] = None,
+    json_file: JsonFile = None,
     debug: Debug = False,
 ) -> None:
     """Show how a sweep stands, by its folder alone; nothing is written there.
@@ -46,22 +44,13 @@ def main(
         raise InputError(f"--price-per-hour {price:g}: must be a number of at least 0")
     if follow and json_file:
         raise InputError("--follow prints tables; leave it or --json out")
-    if json_file not in (None, "-") and not (Path(json_file).parent.is_dir() and not Path(json_file).is_dir()):
-        raise InputError(f"--json {json_file}: no file in a folder that exists; make the folder first, or give -")
     watcher = Watcher(SweepFolder(sweep))
     if follow:
         follow_sweep(watcher, price)
         return
     status = watcher.look()
-    if json_file is None:
-        show(*report(status, price))
-    elif json_file == "-":
-        print(json.dumps(to_strict(as_data(status, price)), indent=1, allow_nan=False))
-    else:
-        try:
-            write_json_atomic(Path(json_file), as_data(status, price))
-        except OSError as error:
-            raise InputError(f"--json {json_file}: cannot be written ({error.strerror})") from None
+    write_json(json_file, as_data(status, price))
+    show(*report(status, price))
 
 
 def follow_sweep(watcher: Watcher, price: float | None) -> None:
@@ -78,10 +67,12 @@ def follow_sweep(watcher: Watcher, price: float | None) -> None:
                 status = watcher.look()
                 if live is not None:
                     items = report(status, price, following=True)
-                    live.update(Group(*(Text(i) if isinstance(i, str) else i for i in items)), refresh=True)
+                    parts = (Text(i) if isinstance(i, str) else i for i in laid_out(items, live.console))
+                    live.update(Group(*parts), refresh=True)
                 elif (moved := f"{cells_line(status)}; {flops_line(status)}") != told:
                     told = moved
-                    print(f"{told}; {time_line(status, price)}", flush=True)
+                    show(f"{told}; {time_line(status, price)}")
+                    sys.stdout.flush()
                 looks = looks + 1 if status.is_over and not watcher.is_refined else 0
                 if looks >= LAST_LOOKS:
                     return

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from isoflop.fitting.errors import InputError
 from isoflop.scripts.cli import FAILED, ConfigFile, Debug, Overrides, run
-from isoflop.scripts.output import show
+from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.scripts.plan_costs import cost_lines
 from isoflop.scripts.plan_folder import records_of, refuse_another_sweeps
 from isoflop.scripts.plan_table import plan_of, plan_table, planned_device
@@ -44,7 +44,7 @@ def train_what_is_left(plan: Plan, sweep: SweepFolder, retry_failed: bool) -> Ou
     """Train the cells that have no record yet; each one's end is told on stderr."""
     to_do = sweep.to_do(plan, retry_failed=retry_failed)
     if not to_do:
-        print(f"all {len(plan.cells)} cells of {sweep.path} have a record already", file=sys.stderr)
+        note(f"all {len(plan.cells)} cells of {sweep.path} have a record already")
         return Outcome()
     _ask_wandb(plan)
     # A batch system's SIGTERM is a Ctrl-C: workers checkpoint and leave.
@@ -57,19 +57,21 @@ def train_what_is_left(plan: Plan, sweep: SweepFolder, retry_failed: bool) -> Ou
 def _ask_wandb(plan: Plan) -> None:
     """Find out once whether W&B's server can be had; where not, the workers do not ask it again."""
     if mode_of(plan.config) == "online" and (trouble := server_trouble()):
-        print(
-            f"wandb: {trouble}; this sweep is mirrored offline (upload it with `isoflop sync_wandb`)", file=sys.stderr
-        )
+        note(f"wandb: {trouble}; this sweep is mirrored offline (upload it with `isoflop sync_wandb`)")
         os.environ["WANDB_MODE"] = "offline"
 
 
-def fit_sweep(plan: Plan, sweep: SweepFolder, *, new: bool) -> None:
-    """Fit what is there, write fit.json and the figures, mirror them where anything is `new`, print the tables."""
+def fit_sweep(plan: Plan, sweep: SweepFolder, *, new: bool) -> tuple[dict[str, Any], list[Path]]:
+    """Fit what is there, write fit.json and the figures, mirror them where anything is `new`, print the tables.
+
+    Returns the content of fit.json and what was written.
+    """
     # Imported here: workers start a second or two earlier without.
     from isoflop.fitting.analysis import Options, analyse
     from isoflop.fitting.comparison.published_rows import compare_with_published
     from isoflop.fitting.readers import load_runs
     from isoflop.fitting.reporting.comparison import comparison_table
+    from isoflop.scripts.drawing import wrote
     from isoflop.scripts.fit import save, show_report
 
     settings = plan.config.fit
@@ -88,7 +90,8 @@ def fit_sweep(plan: Plan, sweep: SweepFolder, *, new: bool) -> None:
         log_fit(plan.config, sweep.path, report, analysis.table.frame, written[1:])
     show_report(report)
     show("", comparison_table(compare_with_published(report)))
-    show(*(f"wrote {path}" for path in written if path.suffix != ".pdf"))
+    show(*wrote(written), f"all of it as one page to send around: isoflop report {shlex.quote(source)}")
+    return report, written
 
 
 def main(
@@ -104,6 +107,7 @@ def main(
         int,
         typer.Option(min=0, metavar="N", help="Rounds that add cells where minima are not bracketed or least certain."),
     ] = 0,
+    json_file: JsonFile = None,
     debug: Debug = False,
 ) -> int:
     """Train every cell of a sweep that has no record yet, then fit it. Stopped or killed, it resumes.
@@ -115,33 +119,57 @@ def main(
     sweep = SweepFolder(out or Path("runs") / plan.config.name)
     refuse_another_sweeps(sweep, plan)
     plan, words = with_refinement(plan, sweep.path)
-    for line in words:
-        print(line, file=sys.stderr)
+    note(*words)
     if dry_run:
         costs = sweep_costs(plan, device := planned_device(plan), records_of(plan, sweep.path))
+        write_json(json_file, plan.to_json() | {"costs": costs.to_json()})
         show(plan_table(plan, device, costs.seconds), *cost_lines(costs))
         return 0
     need_training_packages()
-    new, grown = False, plan
+    trained: list[str] = []
+    grown: Plan | None = plan
     while grown is not None:
         plan = grown
         sweep.write_plan(plan)
         outcome = train_what_is_left(plan, sweep, retry_failed)
-        left = len(sweep.to_do(plan))
-        if left:
-            print(f"error: stopped with {left} of {len(plan.cells)} cells unfinished: {_why(outcome)}", file=sys.stderr)
+        trained += outcome.trained
+        if left := [cell.run_id for cell in sweep.to_do(plan)]:
+            write_json(json_file, _told(plan, sweep, trained) | {"left": left, "why": _why(outcome)})
+            note(f"error: stopped with {len(left)} of {len(plan.cells)} cells unfinished: {_why(outcome)}")
             return FAILED
-        new, retry_failed = new or bool(outcome.trained), False
+        retry_failed = False
         grown = refined(plan, sweep, refine)
     if not plan.config.execution.keep_trunks:
-        sweep.remove_trunks()
+        sweep.trunks.remove()
     failed = failed_cells(plan, sweep)
-    for run_id, reason in failed.items():
-        print(f"error: cell {run_id} failed: {reason} (try again: --retry-failed)", file=sys.stderr)
+    note(*(f"error: cell {name} failed: {reason} (try again: --retry-failed)" for name, reason in failed.items()))
     mirrored = mirror_rest(plan, sweep)
+    fitted: Mapping[str, Any] = {}
     if len(failed) < len(plan.cells):
-        fit_sweep(plan, sweep, new=bool(mirrored) or new)
+        report, written = fit_sweep(plan, sweep, new=bool(mirrored or trained))
+        fitted = {"fit": written[0], "written": written[1:], "exponents": _exponents(report)}
+    write_json(json_file, _told(plan, sweep, trained) | fitted)
     return FAILED if failed else 0
+
+
+def _told(plan: Plan, sweep: SweepFolder, trained: Sequence[str]) -> dict[str, Any]:
+    """What `--json` gives of a sweep, before its fit: which cells this launch trained, and which failed."""
+    return {
+        "sweep": plan.config.name,
+        "folder": sweep.path,
+        "cells": len(plan.cells),
+        "trained": trained,
+        "failed": failed_cells(plan, sweep),
+        "left": [],
+        "fit": None,
+    }
+
+
+def _exponents(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Of N*(C) and D*(C) by each estimator that gives them, as fit.json has them."""
+    keys = ("params_exponent", "tokens_exponent")
+    fits = {method: fit for method, fit in report["fits"].items() if keys[0] in fit}
+    return {method: {key: fit[key] for key in keys} for method, fit in fits.items()}
 
 
 def refined(plan: Plan, sweep: SweepFolder, rounds: int) -> Plan | None:
@@ -153,7 +181,7 @@ def refined(plan: Plan, sweep: SweepFolder, rounds: int) -> Plan | None:
         memory = Memory(plan, visible_gpus(plan.config.execution))
         admit = lambda cell: memory.refuse_too_large([(cell,)])  # noqa: E731
     grown, words = next_round(plan, sweep, rounds, admit)
-    print(*words, sep="\n", file=sys.stderr)
+    note(*words)
     return grown
 
 

@@ -14,12 +14,11 @@ import typer
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.readers.wandb_records import read_segment
 from isoflop.scripts.cli import Debug, run
+from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.training.plan import Plan
 from isoflop.training.records import SweepFolder
 from isoflop.training.tracking import mirror, mirror_rest, not_mirrored, wandb_id
 from isoflop.training.wandb_session import UploadError, forget_mirrored, server_trouble, wait_for_logs
-
-SYNCED = ".wandb.synced"  # what `wandb sync` leaves beside a log that is uploaded
 
 
 def logs_of(folder: Path) -> dict[str, Path]:
@@ -64,6 +63,7 @@ def mirrored(plan: Plan, mode: str) -> Plan:
 def main(
     sweep: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep folder (made by sweep.py).")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the W&B runs to upload and stop.")] = False,
+    json_file: JsonFile = None,
     debug: Debug = False,
 ) -> int:
     """Upload a sweep's recorded cells to W&B, then its fit. It asks nothing and skips what is uploaded already.
@@ -83,18 +83,29 @@ def main(
     names = [*cells, *([fit] if fit in before else [])]
     due = [name for name in names if name in unmirrored or name not in before or not is_uploaded(before[name])]
     if fit not in before:
-        print("no fit is mirrored: `isoflop sweep` fits the sweep and mirrors the fit", file=sys.stderr)
+        note("no fit is mirrored: `isoflop sweep` fits the sweep and mirrors the fit")
+    said = "" if dry_run or not due else _upload(plan, folder, due, fit)
+    left = due if dry_run else _not_uploaded(sweep, due)
+    write_json(json_file, {"folder": sweep, "runs": names, "uploaded": [n for n in due if n not in left], "left": left})
     if not due:
-        print(f"nothing to upload: all {len(names)} runs of {sweep} are uploaded")
+        show(f"nothing to upload: all {len(names)} runs of {sweep} are uploaded")
     elif dry_run:
-        print("\n".join(due))
+        show(*due)
     else:
-        _upload(plan, folder, due, fit)
+        show(f"uploaded {len(due) - len(left)} of {len(due)} runs")
+    if left and not dry_run:
+        why = said or "the server did not take it in time"
+        raise UploadError(f"{len(left)} of {len(due)} runs are not uploaded, {left[0]} the first: {why}")
     return 0
 
 
-def _upload(plan: Plan, folder: SweepFolder, due: Sequence[str], fit: str) -> None:
-    """Upload the runs `due`, the cells before the fit. Raises UploadError where one of them did not get there."""
+def _not_uploaded(folder: Path, names: Sequence[str]) -> list[str]:
+    logs = logs_of(folder)
+    return [name for name in names if name not in logs or not is_uploaded(logs[name])]
+
+
+def _upload(plan: Plan, folder: SweepFolder, due: Sequence[str], fit: str) -> str:
+    """Upload the runs `due`, the cells before the fit; returns W&B's last words. UploadError: no server is there."""
     if trouble := server_trouble():
         raise UploadError(f"wandb: {trouble}; nothing was uploaded")
     for name, log in logs_of(folder.path).items():
@@ -109,11 +120,7 @@ def _upload(plan: Plan, folder: SweepFolder, due: Sequence[str], fit: str) -> No
     for part in ([name for name in due if name not in {fit, *begun}], [fit] if fit in due else []):
         if paths := [logs[name] for name in part if name in logs and not is_uploaded(logs[name])]:
             said = upload(folder.path, paths)
-    left = [name for name in due if name not in logs or not is_uploaded(logs[name])]
-    print(f"uploaded {len(due) - len(left)} of {len(due)} runs")
-    if left:
-        why = said or "the server did not take it in time"
-        raise UploadError(f"{len(left)} of {len(due)} runs are not uploaded, {left[0]} the first: {why}")
+    return said
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ from isoflop.fitting.jsonio import write_json_atomic
 from isoflop.fitting.reporting.style import count_text
 from isoflop.fitting.schema import SCHEMA_VERSION
 from isoflop.scripts.cli import FAILED, ConfigFile, Debug, Overrides, naming, run
-from isoflop.scripts.output import show
+from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.scripts.plan_folder import refuse_another_sweeps
 from isoflop.scripts.sweep import failed_cells, need_training_packages, train_what_is_left
 from isoflop.training.config import Recipe, SweepConfig, load_config
@@ -53,6 +52,7 @@ def main(
     extensions: Annotated[
         int, typer.Option("--extend", metavar="N", help="How often a rate is added where the best is the last.")
     ] = 2,
+    json_file: JsonFile = None,
     debug: Debug = False,
 ) -> int:
     """Train a few learning rates at a few sizes of a sweep, say whether the recipe's own is near the best of them,
@@ -85,7 +85,7 @@ def main(
     options = {"rates": rates, "step": f"{step:g}", "batches": batches, "sizes": sizes, "seeds": seeds}
     options["extend"] = extensions
     command = shlex.join([*words, *(word for name, value in options.items() for word in (f"--{name}", str(value)))])
-    report(sweep_config, results, noise, folder.path, command)
+    write_json(json_file, report(sweep_config, results, noise, folder.path, command))
     return 0
 
 
@@ -111,16 +111,17 @@ def _train(trials: Trials, folder: SweepFolder) -> bool:
         left = len(folder.to_do(plan))
         if left:
             why = outcome.halted or "the same command goes on with them"
-            print(f"error: stopped with {left} of {len(plan.cells)} runs unfinished: {why}", file=sys.stderr)
+            note(f"error: stopped with {left} of {len(plan.cells)} runs unfinished: {why}")
             return False
     failed = failed_cells(plan, folder)
-    for run_id, reason in failed.items():
-        print(f"error: run {run_id} failed: {reason} (delete its folder to try again)", file=sys.stderr)
+    note(*(f"error: run {name} failed: {reason} (delete its folder to try again)" for name, reason in failed.items()))
     return not failed
 
 
-def report(config: SweepConfig, results: list[SizeResult], noise: float | None, path: Path, command: str) -> None:
-    """Fit the laws, write tuned.yaml, tune.json and the figure into `path`, print the table."""
+def report(
+    config: SweepConfig, results: list[SizeResult], noise: float | None, path: Path, command: str
+) -> dict[str, Any]:
+    """Fit the laws, write tuned.yaml, tune.json and the figure into `path`, print the table; what tune.json says."""
     # Imported here: workers start a second or two earlier without.
     from isoflop.fitting.reporting.figures import save_figures
     from isoflop.fitting.reporting.tune import tune_figure
@@ -149,6 +150,7 @@ def report(config: SweepConfig, results: list[SizeResult], noise: float | None, 
     show(*_said(found))
     show(*(f"note: {remark}" for remark in law.remarks))
     show(*(f"wrote {file}" for file in (path / "tuned.yaml", path / "tune.json", figures[0])))
+    return found
 
 
 def _tuned_text(recipe: Recipe, name: str, remarks: tuple[str, ...]) -> str:

@@ -95,7 +95,7 @@ def _train(job: Job, hooks: Hooks, micro_batch: int) -> dict[str, dict[str, Any]
     new = [member for member in run.members if not job.sweep.has_ended(member.cell.run_id)]
     mirrors = {m.cell.run_id: Mirror(m.cell, job.config, job.sweep.path, past=m.curve, **words) for m in new}
     try:
-        known = job.sweep.trunk_divergence(job.cell)
+        known = job.sweep.trunks.divergence(job.cell)
         divergence = None if known is None else Divergence(known, None)
         if divergence is None:
             _train_steps(run, mirrors, hooks)
@@ -172,7 +172,7 @@ def _finish(run: Run, divergence: Divergence | None) -> dict[str, dict[str, Any]
             records[member.cell.run_id] = _end(run, k, member, divergence)
     if run.accelerator.is_main_process:
         if divergence:
-            sweep.note_divergence(run.cell, divergence.step)
+            sweep.trunks.note_divergence(run.cell, divergence.step)
         elif not job.others:
             run.checkpoint.unlink(missing_ok=True)
     run.accelerator.wait_for_everyone()

@@ -10,7 +10,7 @@ runs/x/stacks/<stack>.safetensors       the checkpoint of runs trained as one
 runs/x/refined.json                      cells that --refine added, with reasons and cost
 runs/x/slurm/                            what was handed to Slurm (launch/submissions.py)
 runs/x/stop                              asks everyone at work to end (stopping.py)
-runs/x/trunks/<trunk>/<step>.safetensors  what runs of one trunk branch from; diverged.json where it ended
+runs/x/trunks/                           what runs of one trunk branch from (trunks.py)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import errno
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,23 +33,10 @@ from .config import SweepConfig
 from .config.errors import first_problem
 from .plan import Plan, RunPlan
 from .stopping import StopFile
+from .trunks import Trunks, work_ahead
 
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 OVER = ("finished", "diverged")  # a diverged run would diverge again: its identity is the same
-
-
-def work_ahead(cells: Iterable[RunPlan]) -> dict[str, float]:
-    """FLOPs that each of `cells` has before it.
-
-    A cell of a trunk has those of the trunk's longer cells before it too, and so comes before them.
-    """
-    ahead: dict[str, float] = {}
-    behind: dict[str, float] = {}
-    for cell in sorted(cells, key=lambda cell: -cell.trunk_steps):
-        ahead[cell.run_id] = cell.own_flops + (behind.get(cell.trunk, 0.0) if cell.trunk else 0.0)
-        if cell.trunk:
-            behind[cell.trunk] = ahead[cell.run_id]
-    return ahead
 
 
 def _read(path: Path) -> str:
@@ -70,8 +57,9 @@ class SweepFolder:
         self.held: dict[str, Claim] = {}  # by this process, by run id
         self._beat_seconds = BEAT_SECONDS
         self._taker, self._heart = Taker(), Heart()
-        self._stamps: dict[str, int | None] = {}
+        self._stamps: Mapping[str, int | None] = {}
         self.stop = StopFile(path)
+        self.trunks = Trunks(path)
 
     def run_folder(self, run_id: str) -> Path:
         """The folder of one run, made if need be."""
@@ -153,7 +141,11 @@ class SweepFolder:
 
     def remember(self, cells: Iterable[RunPlan]) -> None:
         """Note the records that `cells` have now, at the start of a launch that is to try failed ones again."""
-        self._stamps = {cell.run_id: self.record_stamp(cell.run_id) for cell in cells}
+        self.remember_stamps({cell.run_id: self.record_stamp(cell.run_id) for cell in cells})
+
+    def remember_stamps(self, stamps: Mapping[str, int | None]) -> None:
+        """The same of an earlier moment, when records had these stamps."""
+        self._stamps = stamps
 
     def is_settled(self, run_id: str) -> bool:
         """Whether the run has ended, or has failed since `remember`: another launch may have tried it too."""
@@ -192,51 +184,6 @@ class SweepFolder:
     def weights(self, run_id: str) -> Path:
         """Where a finished run's weights stand, if they were kept."""
         return self.path / run_id / "weights.safetensors"
-
-    def trunk_path(self, trunk: str, step: int) -> Path:
-        """Where the state of `trunk` after `step` steps stands, if it was saved."""
-        return self.path / "trunks" / trunk / f"{step}.safetensors"
-
-    def trunk_step(self, cell: RunPlan) -> int:
-        """The steps taken in the latest saved state of its trunk that `cell` can go on from; 0 for none."""
-        if cell.trunk is None:
-            return 0
-        paths = self.trunk_path(cell.trunk, 0).parent.glob("*.safetensors")
-        steps = [int(path.stem) for path in paths if path.stem.isdecimal()]
-        return max((step for step in steps if step <= cell.trunk_steps), default=0)
-
-    def awaits(self, cell: RunPlan, others: Iterable[RunPlan]) -> bool:
-        """Whether one of `others` is still to leave a state of their trunk that `cell` had better go on from."""
-        if not cell.shared_steps or self.trunk_path(str(cell.trunk), cell.shared_steps).is_file():
-            return False
-        return any(
-            other.trunk == cell.trunk
-            and other.trunk_steps <= cell.shared_steps
-            and not self.trunk_path(str(other.trunk), other.trunk_steps).is_file()
-            for other in others
-        )
-
-    def note_divergence(self, cell: RunPlan, step: int) -> None:
-        """Tell the longer runs of the cell's trunk where it stopped being a number, if that was on the trunk."""
-        if cell.trunk and step < cell.trunk_steps:
-            path = self.trunk_path(cell.trunk, 0).with_name("diverged.json")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json_atomic(path, {"step": step})
-
-    def trunk_divergence(self, cell: RunPlan) -> int | None:
-        """The step (from 0) at which the cell's trunk stops being a number, if that is known and lies on its way."""
-        if not cell.trunk:
-            return None
-        try:
-            step = json.loads(self.trunk_path(cell.trunk, 0).with_name("diverged.json").read_text())["step"]
-        except (FileNotFoundError, ValueError, KeyError):  # torn: it will be found out anew
-            return None
-        return step if step < cell.trunk_steps else None
-
-    def remove_trunks(self) -> None:
-        """Free the room of all the states that cells branched from."""
-        for path in self.path.glob("trunks/*/*.safetensors"):
-            path.unlink(missing_ok=True)
 
     def write_curve(self, run_id: str, rows: list[dict[str, Any]]) -> None:
         """Replace the training curve. Raises ClaimLost where the run is another process' by now."""

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from .config import SweepConfig
 from .memory import is_written_out
 from .plan import Plan, RunPlan
-from .records import SweepFolder, work_ahead
+from .records import SweepFolder
+from .trunks import work_ahead
 
 Order = tuple[RunPlan, ...]  # cells trained as one; mostly one alone
 

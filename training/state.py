@@ -101,7 +101,7 @@ class Run:
                 member.curve = [row for row in curves[k] if row["step"] <= state["step"]]
                 member.take([], state["step"])  # one that had diverged has
             self.step, self.seconds, self.begun_at = state["step"], state["seconds"], state["begun_at"]
-        while cell.trunk and (saved := sweep.trunk_step(cell)) > self.step:
+        while cell.trunk and (saved := sweep.trunks.latest_step(cell)) > self.step:
             if self._take_trunk(saved):
                 break
         self._refuse_other_steps()
@@ -119,7 +119,7 @@ class Run:
     def _take_trunk(self, step: int) -> bool:
         """Stand where the trunk was saved after `step` steps, by this run or another of its trunk; False if torn."""
         trunk, member = str(self.cell.trunk), self.members[0]
-        stored = load_checkpoint(self.job.sweep.trunk_path(trunk, step), trunk)
+        stored = load_checkpoint(self.job.sweep.trunks.path(trunk, step), trunk)
         if stored is None:
             return False
         tensors, state = stored
@@ -208,7 +208,7 @@ class Run:
     def save_trunk(self) -> None:
         """Leave the state for the trunk's longer runs, unless it is there already."""
         assert self.cell.trunk is not None
-        path = self.job.sweep.trunk_path(self.cell.trunk, self.step)
+        path = self.job.sweep.trunks.path(self.cell.trunk, self.step)
         if self.accelerator.is_main_process and not path.is_file():
             curve = self.members[0].curve
             self._save_to(path, self.cell.trunk, self.engine.tensors(0), curve=curve, by=self.cell.run_id)

@@ -110,6 +110,7 @@ def end_run(run: Any, folder: Path, *, whole: bool, failed: bool = False) -> Non
     `wandb sync` would skip.
     """
     online = not run.offline
+    address = run.url if online else None
     try:
         run.finish(exit_code=1 if failed else 0)
     except TimeoutError:
@@ -120,7 +121,7 @@ def end_run(run: Any, folder: Path, *, whole: bool, failed: bool = False) -> Non
     if whole:
         marker = _marker(folder, run.id)
         marker.parent.mkdir(exist_ok=True)
-        marker.touch()
+        marker.write_text(address or "")  # reports link there
 
 
 def wait_for_logs() -> None:

@@ -184,7 +184,7 @@ def _surface_multiplier(here: Predictor, there: Predictor, flops: float) -> Esti
         return None
     if not (here.draws and there.draws):
         return _exponentiated(Move(value, level=here.level))
-    order = shuffled(len(there.draws))
+    order: list[int] = shuffled(len(there.draws)).tolist()
     pairs = zip(here.draws, (there.draws[i] for i in order), strict=False)
     draws = np.array([_log_times(law, other, flops) for law, other in pairs])
     return _exponentiated(of_draws(value, draws, here.level, least_freedom(here.freedom, there.freedom)))

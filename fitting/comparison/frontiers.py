@@ -48,7 +48,7 @@ class Frontier:
     def falls(self) -> bool:
         """Whether the loss falls all the way from the smallest budget to the largest."""
         low, high = np.log(self.flops[0]), np.log(self.flops[-1])
-        return all(self.slope(x) < 0 for x in np.linspace(low, high, 50))
+        return all(self.slope(x) < 0 for x in np.linspace(float(low), float(high), 50).tolist())
 
     def standard_error(self, log_flops: float) -> float | None:
         """Of ln L at ln C."""
@@ -86,7 +86,8 @@ def frontier_of(fit: Mapping[str, Any] | None) -> Frontier | None:
     spare = len(flops) - order - 1
     excess = float(weights @ (np.log(losses) - design @ coefficients) ** 2) / spare if spare else None
     if errors is not None:
-        freedom = float((fit.get("noise") or {}).get("freedom") or spare or 1)
+        noise: Mapping[str, Any] = fit.get("noise") or {}
+        freedom = float(noise.get("freedom") or spare or 1)
         covariance = inverse * max(1.0, excess or 0.0)
     else:
         freedom, covariance = float(spare), None if excess is None else inverse * excess
@@ -159,7 +160,8 @@ def log_multiplier(
 
 def _between(value: float, errors: list[float], first: Frontier, second: Frontier, level: float) -> Move:
     """Student's interval from two standard errors (freedom by Welch 1947, Biometrika 34, 28)."""
-    squares = np.square(errors)
-    freedom = squares.sum() ** 2 / np.sum(squares**2 / np.array([first.freedom, second.freedom]))
-    half = float(np.sqrt(squares.sum()) * stdtrit(freedom, (1 + level) / 2))
+    squares = np.square(np.array(errors))
+    total = float(squares.sum())
+    freedom = total**2 / float(np.sum(squares**2 / np.array([first.freedom, second.freedom])))
+    half = float(np.sqrt(total)) * float(stdtrit(freedom, (1 + level) / 2))
     return Move(value, value - half, value + half, level, "standard errors")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,8 +150,9 @@ def move_text(move: Move) -> str:
 
 def sampled_exponents(fit: Mapping[str, Any], method: str) -> tuple[Sampled, Sampled]:
     """a and b of one entry of fit.json's `fits`, with their resamples where the file holds them."""
-    resampling, columns = fit.get("resampling") or {}, fit.get("resamples") or {}
-    found = []
+    resampling: Mapping[str, Any] = fit.get("resampling") or {}
+    columns: Mapping[str, Sequence[float]] = fit.get("resamples") or {}
+    found: list[Sampled] = []
     for name, exponent in (("params_exponent", "beta"), ("tokens_exponent", "alpha")):
         draws = None
         if columns and method == "parametric":

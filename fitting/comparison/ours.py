@@ -71,7 +71,7 @@ def _our_row(n_params: str, flops: str, method: str, fit: Mapping[str, Any]) -> 
 def _our_words(fit: Mapping[str, Any], params: Exponent | None, tokens: Exponent | None) -> str:
     if params is None:
         return f"no fit: {fit.get('reason', 'no exponent')}"
-    words = []
+    words: list[str] = []
     if fit.get("status", "converged") != "converged":
         words.append(str(fit["status"]).replace("_", " "))
     if not params.interval:

@@ -190,7 +190,7 @@ def _spoken(sweep: Sweep, row: ComparisonRow) -> bool:
 
 
 def _no_common_count(first: Sweep, second: Sweep) -> str:
-    counts = []
+    counts: list[str] = []
     for sweep in (first, second):
         pairs = list(dict.fromkeys((row.n_params, row.flops) for row in our_rows(sweep.report) if row.params_exponent))
         said = ", ".join(f"N {n_params} with C {flops}" for n_params, flops in pairs[:3]) or "nothing"

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..prediction.sources import chosen_flops
 from ..published import TRAINING_CONVENTIONS, PublishedEstimate, published_estimates
+from ..shown import Shown
 from .conventions import Agreement, agreement
 from .count_sizes import count_size, hides
 from .counting import taken_for, undeclared
 from .differences import difference_between
 from .ours import METHODS, our_rows
 from .rows import ComparisonRow, Exponent, published_exponents
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..analysis import Analysis
 
 __all__ = [
     "Comparison",
@@ -57,8 +63,8 @@ class ComparisonSection:
     rows: tuple[ComparisonRow, ...]
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown, says="answers.comparison"):
     """All sections, and in `remarks` what must not be concluded from them; `training` is what ours is taken for."""
 
     sections: tuple[ComparisonSection, ...]
@@ -70,6 +76,13 @@ class Comparison:
     def rows(self) -> tuple[ComparisonRow, ...]:
         """The rows of all sections, in order."""
         return tuple(row for section in self.sections for row in section.rows)
+
+    def plot(self) -> Figure:
+        """A row an estimate, with its interval, as a matplotlib figure."""
+        from ..reporting.pictures.forest import forest_picture
+        from ..reporting.pictures.paper import draw
+
+        return draw(forest_picture(self))
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and None."""
@@ -85,8 +98,10 @@ def selected_estimates(every: bool = False) -> tuple[PublishedEstimate, ...]:
     return tuple(estimate for estimate in published_estimates() if every or estimate.name in _SELECTION)
 
 
-def compare_with_published(report: Mapping[str, Any], every: bool = False, training: str | None = None) -> Comparison:
-    """Set the exponents of a fit (the parsed fit.json) beside the published ones that count N alike.
+def compare_with_published(
+    fit: Analysis | Mapping[str, Any], every: bool = False, training: str | None = None
+) -> Comparison:
+    """Set the exponents of a fit (an `Analysis`, or the parsed fit.json) beside the published ones that count N alike.
 
     A published exponent is held against our row of the same N and of the same or nearly the same C, isoFLOP before
     the other methods, and only where training held the same fixed; the others follow with the reason. `training`
@@ -98,6 +113,7 @@ def compare_with_published(report: Mapping[str, Any], every: bool = False, train
     """
     if training is not None and training not in TRAINING_CONVENTIONS[:-1]:
         raise InputError(f"--training {training}: must be one of {', '.join(TRAINING_CONVENTIONS[:-1])}")
+    report = fit if isinstance(fit, Mapping) else fit.to_json()
     ours = [replace(row, training=training or _ASSUMED) for row in our_rows(report)]
     if not any(row.params_exponent for row in ours):
         raise InputError("this fit holds no exponent; see its warnings")
@@ -229,7 +245,7 @@ def _range_remark(sections: Sequence[ComparisonSection], report: Mapping[str, An
     known = report.get("ranges", {}).get("flops")
     if not known:
         return
-    apart = []
+    apart: list[str] = []
     for section in sections:
         names = {row.name for row in section.rows if row.comparable and not row.ours}
         theirs = [(e.flops_min, e.flops_max) for e in published_estimates() if e.name in names]

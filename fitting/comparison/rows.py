@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..published import PublishedEstimate
+from ..shown import Shown
 
 if TYPE_CHECKING:
     from .differences import Difference
@@ -32,8 +33,8 @@ class Exponent:
         return cls(found["value"], low, high, f"{100 * found.get('level', 0.95):g} %")
 
 
-@dataclass(frozen=True)
-class ComparisonRow:
+@dataclass(frozen=True, repr=False)
+class ComparisonRow(Shown, says="answers.row"):
     """One estimate; `n_params`, `flops` and `training` name the convention it speaks.
 
     On a row of ours, whose `params_exponent` is None where the fit failed, `words` says what a reader should know of

@@ -10,14 +10,15 @@ from typing import Any
 from ..holdout import Holdout
 from ..law_results import DataConstrainedFit, KaplanFit, OvertrainingFit, SaturatingFit
 from ..results import EnvelopeFit, Estimate, IsoflopFit, ParametricFit
+from ..shown import Shown
 from .warn import Warn, shown
 
 COUNTING_TOLERANCE = 0.05  # of a: what the choice of N may move it without a word
 _WORSE = 3.0  # held-out error over the error of the fit itself
 
 
-@dataclass(frozen=True)
-class Fits:
+@dataclass(frozen=True, repr=False)
+class Fits(Shown, says="fits.fits"):
     """What was fitted to one table; None where a method was not asked for or has no answer."""
 
     isoflop: IsoflopFit | None = None

@@ -106,7 +106,7 @@ def influential(
     worst = int(np.nanargmax(shift))
     if shift[worst] <= max(_INFLUENCE * error, _LEAST_SHIFT):
         return None
-    row = table.fitted[units == names[worst]].iloc[0]
+    row = table.fitted.iloc[int(np.flatnonzero(units == names[worst])[0])]
     return Warn(
         "influential_runs",
         f"without {row['run']} (N {row['n_params']:.3g}, D {row['tokens']:.3g}) parametric a would be "

@@ -141,7 +141,7 @@ def moving_with(frame: pd.DataFrame, x: Array, used: tuple[str, ...]) -> list[st
 def varying_at(frame: pd.DataFrame, x: Array, used: tuple[str, ...]) -> list[str]:
     """Such columns of `frame` that differ among rows of one `x`: those rows are no mere seeds of each other."""
     _, point = np.unique(np.round(np.log(x), 6), return_inverse=True)
-    found = []
+    found: list[str] = []
     for column, other in _others(frame, x, used).items():
         sorted_other = other[np.lexsort((other, point))]  # NaN last, and of no account
         same_x = np.diff(np.sort(point)) == 0
@@ -161,7 +161,7 @@ def uncounted_beside(frame: pd.DataFrame, x: Array, used: tuple[str, ...]) -> tu
     unknown = role is None and large and not {"n_params", "tokens"} & set(resources.values)
     if (missing is None or missing in resources.values) and not unknown:
         return "", []
-    found = []
+    found: list[str] = []
     for column, values in _others(frame, x, used).items():
         known = values[np.isfinite(values)]
         like = known.max() >= _LARGE or (not unknown and _SIZE.search(column))
@@ -178,7 +178,7 @@ def _others(frame: pd.DataFrame, x: Array, used: tuple[str, ...]) -> dict[str, A
         bare = next((name for name in used[:1] if name in frame and _is_column(pd.Series(frame[name]), x)), None)
         role = None if bare is None else named_role(bare)
     looked_at = resources.values.values() if role is not None else ()
-    found = {}
+    found: dict[str, Array] = {}
     for column in map(str, frame.columns):
         counted = role is not None and _COUNTS.match(column)
         shape = role == "n_params" and _SHAPE.search(column)

@@ -47,7 +47,7 @@ def _excluded(table: RunTable) -> Warn | None:
 
 
 def _mixtures(frame: pd.DataFrame) -> list[Warn]:
-    out = []
+    out: list[Warn] = []
     for name, columns, why in _MIXTURES:
         for column in columns:
             if column not in frame:

@@ -11,6 +11,7 @@ from scipy.special import ndtr, stdtrit
 
 from ..errors import FitError, InputError
 from ..results import Estimate, FitStatus
+from ..shown import Shown
 from ..uncertainty import bias_corrected_estimate, generator, percentile_estimate, run_weights
 from .heldout import LargestLeftOut, leave_largest_out
 from .links import LINKS, Link, LinkFit
@@ -46,8 +47,8 @@ class Prediction:
     beyond_flops: float
 
 
-@dataclass(frozen=True)
-class TaskResult:
+@dataclass(frozen=True, repr=False)
+class TaskResult(Shown, says="analyses.task"):
     """One task's fits. `band` is the link over `band_loss` with its pointwise interval, for the figure."""
 
     runs: TaskRuns
@@ -246,7 +247,8 @@ def _prediction(
 
 def _parameters(drawn: _Drawn) -> dict[str, Estimate]:
     """The link's numbers; no interval for one that was given or lies on a bound."""
-    fit, out = drawn.routes.link, {}
+    fit = drawn.routes.link
+    out: dict[str, Estimate] = {}
     for name, value in fit.link.values.items():
         fixed = name in (*fit.known, *fit.at_bound) or drawn.links is None
         draws = None if fixed or drawn.links is None else np.asarray(drawn.links.values[name])
@@ -255,7 +257,7 @@ def _parameters(drawn: _Drawn) -> dict[str, Estimate]:
 
 
 def _band(drawn: _Drawn, predictions: Sequence[Prediction]) -> tuple[Array, tuple[Array, Array] | None]:
-    losses = [drawn.routes.runs.loss.min(), drawn.routes.runs.loss.max()]
+    losses = [float(drawn.routes.runs.loss.min()), float(drawn.routes.runs.loss.max())]
     losses += [p.measured_loss for p in predictions if p.measured_loss is not None]
     losses += [p.loss.value for p in predictions if p.loss is not None]
     margin = 0.03 * (max(losses) - min(losses))
@@ -273,7 +275,7 @@ def _band(drawn: _Drawn, predictions: Sequence[Prediction]) -> tuple[Array, tupl
 
 
 def _warnings(runs: TaskRuns, fit: LinkFit, smooth: Smoothness, few: bool) -> list[str]:
-    found = []
+    found: list[str] = []
     far = "ceiling" in fit.link.values and "ceiling" not in fit.known and smooth.normalised < 0.75
     way = f"the best score fitted is {smooth.normalised:.0%} of the way to the ceiling"
     if fit.at_bound:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import FitError, InputError
-from .links import LINKS
+from .links import LINKS, LinkFit
 from .routes import Known, link_of, routes_of
 from .runs import TaskRuns
 from .steps import Target
@@ -50,7 +50,8 @@ def leave_largest_out(runs: TaskRuns, link: str, known: Known) -> LargestLeftOut
     left = left.only(left.ends)
     if not len(rest) or rest.largest.all():
         raise FitError(f"task {runs.task}: leaving the largest size out takes three sizes")
-    fits, errors = {}, {}
+    fits: dict[str, LinkFit] = {}
+    errors: dict[str, HeldOutError] = {}
     for name in LINKS:
         try:
             fits[name] = link_of(rest, name, known)

@@ -19,7 +19,9 @@ Array = NDArray[np.float64]
 Values = Mapping[str, float | Array]
 
 
-def _sigmoid(x: Array, *, floor: Array, ceiling: Array, steepness: Array, midpoint: Array) -> Array:
+def _sigmoid(
+    x: Array, *, floor: float | Array, ceiling: float | Array, steepness: float | Array, midpoint: float | Array
+) -> Array:
     return floor + (ceiling - floor) * expit(steepness * (midpoint - x))
 
 

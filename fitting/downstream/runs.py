@@ -126,7 +126,7 @@ def _task(frame: pd.DataFrame, score: str, name: str, unit: Unit) -> TaskRuns:
     if not has.any():
         raise InputError(f"task {name}: no row has a number in --score {score}; name another column or --where")
     notes = [] if has.all() else [f"{len(has) - has.sum()} of {len(has)} rows have no score: left out"]
-    frame = frame.loc[has].reset_index(drop=True)
+    frame = frame.iloc[np.flatnonzero(has)].reset_index(drop=True)
     scores = values[has] / unit.top
     notes += [unit.note] if unit.note else []
     numbers = {key: frame[key].to_numpy(dtype=float, copy=True) for key in ("loss", "n_params", "tokens", "flops")}

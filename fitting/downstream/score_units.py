@@ -63,7 +63,7 @@ def unit_of(parts: Sequence[pd.DataFrame], score: str) -> Unit:
             "percentages; divide them to shares in --score, as in 'score / 100'"
         )
     of_task = rows["task"].to_numpy()
-    highest = {str(task): float(values[of_task == task].max()) for task in pd.unique(of_task)}
+    highest = {str(task): float(values[of_task == task].max()) for task in dict.fromkeys(of_task.tolist())}
     low, high = min(highest, key=lambda task: highest[task]), max(highest, key=lambda task: highest[task])
     if highest[low] <= 1:
         raise InputError(

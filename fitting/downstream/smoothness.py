@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ def smoothness_of(runs: TaskRuns, link: Link, chance: float | None) -> Smoothnes
     ends = link.score(np.array([runs.loss.min(), runs.loss.max()]))
     span, best = float(abs(ends[0] - ends[1])), float(ends[0])
     variance = float(np.var(runs.score))
-    known = {
+    known: dict[str, Any] = {
         "rank_correlation": _rank_correlation(-runs.loss, runs.score),
         "scatter": scatter,
         "span": span,
@@ -60,7 +61,7 @@ def normalised(score: float, link: Link) -> float:
     return (score - floor) / (ceiling - floor) if ceiling > floor else float("nan")
 
 
-def _verdict(known: dict, link: Link) -> str:
+def _verdict(known: dict[str, Any], link: Link) -> str:
     if known["above_chance"] is not None and known["above_chance"] < CLEAR_OF_CHANCE:
         return "at chance"
     if not link.falls:

@@ -115,8 +115,8 @@ class _Profiled:
         one = 1 / self.loss
         pp = np.sum(power * power, axis=1)
         if asymptote is not None:
-            E = np.broadcast_to(np.asarray(asymptote, dtype=float), gammas.shape)
-            return E, np.maximum((power.sum(axis=1) - E * (power @ one)) / pp, 0.0)
+            held = np.broadcast_to(np.asarray(asymptote, dtype=float), gammas.shape)
+            return held, np.maximum((power.sum(axis=1) - held * (power @ one)) / pp, 0.0)
         po, oo = power @ one, one @ one
         tp, to = power.sum(axis=1), one.sum()
         determinant = pp * oo - po**2

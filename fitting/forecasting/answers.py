@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ from ..errors import InputError
 from ..prediction import Predictor, Scaling
 from ..prediction.predictor import NO_LEAST
 from ..results import Estimate
+from ..shown import Shown
 from .inverse import asymptote, flops_of, least_loss, log_flops_for_loss, log_params_for_loss, log_tokens_for_loss
 from .open_ends import NEVER, warnings_of, with_open_ends
 from .questions import ENDLESS, OPTIONS, Question
@@ -32,8 +34,8 @@ class Excess:
     flops_needed: Estimate
 
 
-@dataclass(frozen=True)
-class Answer:
+@dataclass(frozen=True, repr=False)
+class Answer(Shown, says="answers.answer"):
     """Compute in FLOPs, N (`size`) and D as counts, loss in the law's unit; None is what the law does not say.
 
     `size` counts what `predictor.n_params` names. What was asked stands in it without an interval. `excess` is of
@@ -60,7 +62,7 @@ class Answer:
         """One object; each quantity holds value, low, high and the interval's level, null where not known."""
         law, asked = self.predictor, self.question.given
         size = estimate_json(self.size)
-        found = {
+        found: dict[str, Any] = {
             "law": law.name,
             "label": law.label,
             "conventions": {"n_params": law.n_params, "flops": law.flops, "loss_unit": law.loss_unit},
@@ -168,8 +170,9 @@ def _flops_asked(predictor: Predictor, question: Question) -> tuple[Callable[[Sc
 def _run(predictor: Predictor, question: Question) -> Answer:
     """The loss of the run that two of compute, parameters and tokens say."""
     flops, n_params, tokens = question.flops, question.n_params, question.tokens
-    size = n_params if n_params is not None else flops / 6 / tokens  # pyright: ignore
-    data = tokens if tokens is not None else flops / 6 / size  # pyright: ignore
+    compute = math.nan if flops is None else flops
+    size = n_params if n_params is not None else compute / 6 / (math.nan if tokens is None else tokens)
+    data = tokens if tokens is not None else compute / 6 / size
     return _of_run(predictor, question, lambda law: (size, data), Estimate(size), Estimate(data))
 
 

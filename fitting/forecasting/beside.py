@@ -111,11 +111,11 @@ def believed(answer: Answer, exponent: float, anchor_flops: float | None) -> Fou
         if value is not None and not (np.isfinite(value) and value > 0):
             raise InputError(f"{option} {value:g}: must be a positive, finite number")
     known = answer.predictor.flops_range
-    if anchor_flops is None and known is None:
+    anchor = anchor_flops if anchor_flops is not None else None if known is None else known[1]
+    if anchor is None:
         raise InputError(
             f"{answer.predictor.name}: its measured range is not known; give --anchor-flops C to start from"
         )
-    anchor = anchor_flops if anchor_flops is not None else known[1]  # pyright: ignore[reportOptionalSubscript]
 
     def solved(law: Scaling) -> dict[str, float]:
         surface = _surface(answer, law, "--wrong-exponent")

@@ -57,7 +57,8 @@ def _unbounded(found: Answer) -> list[tuple[str, str]]:
 
 def _beyond_runs(found: Answer) -> list[tuple[str, str]]:
     """The compute first; sizes and tokens of runs alone, as those of an optimum follow from its compute."""
-    law, warnings = found.predictor, []
+    law = found.predictor
+    warnings: list[tuple[str, str]] = []
     beyond = law.beyond(found.flops.value)
     if beyond is not None and abs(beyond) > _FAR and law.flops_range is not None:
         side, edge = ("above", law.flops_range[1]) if beyond > 0 else ("below", law.flops_range[0])

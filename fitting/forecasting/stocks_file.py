@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ..errors import InputError
+from ..json_shapes import is_object
 from ..units import count_of
 from ..yaml_keys import UniqueKeys
 
@@ -78,7 +79,7 @@ def parse_stocks(text: str, where: str) -> dict[str, dict[str, Stock]]:
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"{where}{line}: not valid YAML: {problem}") from None
-    if not isinstance(data, dict):
+    if not is_object(data):
         raise InputError(f"{where}: must be a mapping of the sections {', '.join(UNITS)}")
     for section in data:
         if section not in UNITS:
@@ -89,7 +90,7 @@ def parse_stocks(text: str, where: str) -> dict[str, dict[str, Stock]]:
 def _section(entries: Any, section: str, where: str) -> dict[str, Stock]:
     if entries is None:
         return {}
-    if not isinstance(entries, dict):
+    if not is_object(entries):
         raise InputError(f"{where}: {section}: must be a mapping of names to entries")
     return {
         str(name): _entry(entry, section, str(name), f"{where}: {section}.{name}") for name, entry in entries.items()
@@ -97,7 +98,7 @@ def _section(entries: Any, section: str, where: str) -> dict[str, Stock]:
 
 
 def _entry(entry: Any, section: str, name: str, where: str) -> Stock:
-    if not isinstance(entry, dict):
+    if not is_object(entry):
         raise InputError(f"{where}: must be a mapping with {', '.join(_REQUIRED)}")
     for key in entry:
         if key not in _KEYS:

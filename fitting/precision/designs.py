@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,7 +151,7 @@ def _parametric_error(
     weight = 1 / (noise.cell_variance(loss, design.seeds) + noise.misfit(loss) ** 2)
     scale = np.sqrt(np.sum(weight[:, None] * slopes**2, axis=0))
     information = (slopes / scale).T @ (weight[:, None] * slopes / scale)
-    covariance = np.linalg.pinv(information, hermitian=True) / np.outer(scale, scale)
+    covariance = cast("Array", np.linalg.pinv(information, hermitian=True)) / np.outer(scale, scale)
     total = truth.alpha + truth.beta
     exponent = np.array([0, 0, 0, -truth.beta, truth.alpha]) / total**2
     # ln N* = a ln(C/6) + ln(alpha A / (beta B)) / (alpha + beta)

@@ -107,14 +107,14 @@ def _curves(table: RunTable, law: ChinchillaLaw | None, relative: bool) -> list[
         groups = grouped(table, labels, law, guessed=guessed, common_flops="auto").groups
     except FitError:
         return []
-    found = []
+    found: list[tuple[float, float, float]] = []
     for group, parabola in _parabolas(groups):
         losses = group.loss[parabola.used]
         curve = parabola.fitted(losses)
         residuals = (losses - curve) / (curve if relative else 1.0)
         alike = replace(parabola, spread=np.ones(len(losses)))
-        sums = (residuals @ residuals, parabola.residual_variance.sum(), alike.residual_variance.sum())
-        found.append(tuple(float(each) for each in sums))
+        spread, even = parabola.residual_variance.sum(), alike.residual_variance.sum()
+        found.append((float(residuals @ residuals), float(spread), float(even)))
     return found
 
 

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from ..diagnostics.warn import Warn
 from ..jsonio import to_strict
+from ..shown import Shown
 from .noise import NoiseModel
 
 _WILD = 5.0  # robust standard deviations from the median
 _MAD = 1.4826  # times the median absolute deviation: the standard deviation of a normal
 
 
-@dataclass(frozen=True)
-class Spread:
+@dataclass(frozen=True, repr=False)
+class Spread(Shown, says="analyses.spread"):
     """One number over the simulated sweeps, beside what it is on the prior.
 
     `se` is its standard deviation: the standard error to expect of a sweep. Draws over 5 robust standard deviations
@@ -112,8 +113,8 @@ class BudgetPrecision:
     centre_offset: float
 
 
-@dataclass(frozen=True)
-class Precision:
+@dataclass(frozen=True, repr=False)
+class Precision(Shown, says="analyses.precision"):
     """How precise a planned sweep will be, if the prior and the noise are right. `at_flops` is the target compute."""
 
     at_flops: float

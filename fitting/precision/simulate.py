@@ -39,10 +39,10 @@ _LEAST_LOSS = 0.01  # of the law's loss: a draw below it is there
 class _Gathered:
     """What one method made of every sweep; a row of `draws` is a, b, ln N*, ln D* or NaN."""
 
-    draws: list[tuple[float, ...]] = field(default_factory=list)
-    intervals: list[tuple[float, float] | None] = field(default_factory=list)
-    minima: list[tuple[Minimum, ...]] = field(default_factory=list)
-    failures: Counter[str] = field(default_factory=Counter)
+    draws: list[tuple[float, ...]] = field(default_factory=list[tuple[float, ...]])
+    intervals: list[tuple[float, float] | None] = field(default_factory=list[tuple[float, float] | None])
+    minima: list[tuple[Minimum, ...]] = field(default_factory=list[tuple[Minimum, ...]])
+    failures: Counter[str] = field(default_factory=Counter[str])
 
 
 def simulate(

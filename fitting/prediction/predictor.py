@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..laws import ChinchillaLaw, KaplanLaw, PowerLaw, SaturatingLaw
 from ..results import Estimate
+from ..shown import Shown
 from ..uncertainty import bias_corrected_estimate, percentile_estimate
 
 NO_LEAST = 1.0  # FLOPs: where a range begins of which only the top is known
@@ -56,8 +57,8 @@ class Scaling:
         return float("nan") if self.surface is None else float(self.surface.loss(n_params, tokens))
 
 
-@dataclass(frozen=True)
-class Predictor:
+@dataclass(frozen=True, repr=False)
+class Predictor(Shown, says="answers.predictor"):
     """A named law with the conventions it speaks, the compute it was measured over, and its resamples.
 
     `n_params` and `flops` are conventions by the names of published.csv ("total", "6nd", ...); where `n_params` is

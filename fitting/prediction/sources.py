@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..json_shapes import is_object
 from ..laws import ChinchillaLaw, KaplanLaw, PowerLaw
 from ..published import PublishedEstimate, published_estimate
 from .predictor import NO_LEAST, Predictor, Scaling
+
+if TYPE_CHECKING:
+    from ..analysis import Analysis
 
 # Columns of a table of runs -> the convention of N that they hold.
 N_PARAMS_OF_COLUMN = {
@@ -40,7 +44,7 @@ def published_predictor(name: str) -> Predictor:
 
 
 def _notes(row: PublishedEstimate) -> tuple[str, ...]:
-    notes = []
+    notes: list[str] = []
     if row.n_params == "flops_per_token":
         notes.append("what stands for N counts FLOPs per token, not parameters")
     if row.law is not None and row.flops != FLOPS_OF_LAW.get(row.n_params, "6nd"):
@@ -61,24 +65,26 @@ def read_report(source: str | Path) -> dict[str, Any] | None:
     if path.suffix != ".json" or not path.is_file():
         return None
     try:
-        report = json.loads(path.read_text())
+        report: Any = json.loads(path.read_text())
     except ValueError:
         raise InputError(f"{path}: is not JSON") from None
-    if isinstance(report, dict) and "groups" in report:
+    if is_object(report) and "groups" in report:
         raise InputError(f"{path}: holds groups; fit the one wanted by itself, with --where")
-    if not isinstance(report, dict) or "fits" not in report:
+    if not is_object(report) or "fits" not in report:
         return None
     fits = report["fits"]
-    if not isinstance(fits, dict) or not all(isinstance(fit, dict) for fit in fits.values()):
+    if not is_object(fits) or not all(is_object(fit) for fit in fits.values()):
         raise InputError(f"{path}: is no fit.json: its fits are no objects; write it with `fit --out`")
     return report
 
 
-def predictors_of(source: str) -> tuple[Predictor, ...]:
-    """Those of `published:NAME`, or one for each fit of a fit.json or fitted sweep, approach 3 first.
+def predictors_of(source: str | Analysis) -> tuple[Predictor, ...]:
+    """Those of `published:NAME`, or one for each fit of a fit.json, a fitted sweep or an analysis, approach 3 first.
 
     Raises InputError for an unknown name, and for a source that is neither.
     """
+    if not isinstance(source, str):
+        return predictors_in(source.to_json(), "this analysis")
     if source.startswith(_PREFIX):
         return (published_predictor(source),)
     report = read_report(source)
@@ -111,7 +117,8 @@ def _fitted(report: Mapping[str, Any], method: str, fit: Mapping[str, Any], sour
     by_budget = fit.get("common_flops") == "budget"
     # What the runs span in the law's own count of C; files of before have the one of the runs' column alone.
     spanned = "flops_6nd" if of_law else "budget" if by_budget else "flops"
-    resampling, resamples = fit.get("resampling") or {}, fit.get("resamples") or {}
+    resampling: Mapping[str, Any] = fit.get("resampling") or {}
+    resamples: Mapping[str, Sequence[float]] = fit.get("resamples") or {}
     return Predictor(
         name=f"{source}, {method}",
         label=f"ours, {method}",

@@ -32,7 +32,8 @@ def flagged(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     rows = Rows(frame)
     flags = _own_flags(frame)
     free = flags == ""
-    given, notes = free.copy(), []
+    given = free.copy()
+    notes: list[str] = []
     for rule, what in _RULES:
         where, reasons = rule(rows, free)
         if len(where):

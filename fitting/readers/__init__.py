@@ -46,7 +46,9 @@ def load_runs(
     used.
     """
     names = column_map(columns, mapping)
-    frames, notes, several = [], [], len(require(sources)) > 1
+    frames: list[pd.DataFrame] = []
+    notes: list[str] = []
+    several = len(require(sources)) > 1
     for source in sources:
         frame, more = run_frame(read_log(source), names)
         if ends and not frame.empty:
@@ -129,8 +131,9 @@ def _apart_by_seed(frame: pd.DataFrame) -> pd.DataFrame:
     if len(pairs) == len(runs):
         return frame
     shared = np.bincount(pairs // len(seeds))[pairs // len(seeds)] > 1
+    codes: list[int] = pairs.tolist()
     names = [
         f"{runs[code // len(seeds)]}, seed {seeds[code % len(seeds)]}" if several else runs[code // len(seeds)]
-        for code, several in zip(pairs, shared, strict=True)
+        for code, several in zip(codes, shared, strict=True)
     ]
     return frame.assign(run=np.array(names, dtype=object)[pair])

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..json_shapes import is_list, is_object
 from .parquet import read_parquet
 
 
@@ -131,11 +132,11 @@ def _json(path: Path) -> pd.DataFrame:
         data = json.loads(_text_of(path), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from error
-    if isinstance(data, dict) and all(isinstance(value, list) for value in data.values()) and data:
+    if is_object(data) and all(is_list(value) for value in data.values()) and data:
         if len({len(value) for value in data.values()}) != 1:
             raise InputError(f"{path}: the columns have different lengths: give every column one value a run")
         data = [dict(zip(data, values, strict=True)) for values in zip(*data.values(), strict=True)]
-    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+    if not is_list(data) or not all(is_object(row) for row in data):
         raise InputError(f'{path}: neither a list of runs nor an object of columns: write [{{"n_params": ...}}, ...]')
     return _records(data, path, list(range(1, len(data) + 1)))
 
@@ -150,19 +151,22 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _jsonl(path: Path) -> pd.DataFrame:
-    rows, lines = [], []
+    rows: list[dict[str, Any]] = []
+    lines: list[int] = []
     texts = _text_of(path).split("\n")
     torn = ""
     for number, line in enumerate(texts, start=1):
         if not line.strip():
             continue
+        row: Any
         try:
             row = json.loads(line, object_pairs_hook=_unique)
         except (ValueError, RecursionError) as error:
             if number < len(texts) or not rows:
                 raise InputError(f"{path}:{number}: not JSON: {error}") from error
-            row, torn = {}, f"torn: the file ends after {len(line)} characters of this line"
-        if not isinstance(row, dict):
+            row = dict[str, Any]()
+            torn = f"torn: the file ends after {len(line)} characters of this line"
+        if not is_object(row):
             raise InputError(f"{path}:{number}: {line.strip()[:40]!r} is no object: write one run a line")
         rows.append(row)
         lines.append(number)
@@ -186,7 +190,7 @@ def _flat(row: dict[str, Any], prefix: str = "", levels: int = 8) -> dict[str, A
     """Nested objects as columns joined by dots; lists, and what lies deeper than `levels`, are left out."""
     out: dict[str, Any] = {}
     for key, value in row.items():
-        if isinstance(value, dict) and levels > 1:
+        if is_object(value) and levels > 1:
             out |= _flat(value, f"{prefix}{key}.", levels - 1)
         elif _is_scalar(value):
             out[f"{prefix}{key}"] = value

@@ -53,7 +53,7 @@ def history_points(log: Log, names: ColumnMap, keep_flagged: bool = False) -> tu
     if not keep_flagged:
         frame = _restarted_flagged(frame, points)
     short, dense = thinned(points, points["row"].to_numpy(), np.zeros(len(points), dtype=int))
-    runs = frame.iloc[short["row"].to_numpy()].reset_index(drop=True)
+    runs = frame.iloc[np.asarray(short["row"], dtype=np.intp)].reset_index(drop=True)
     kept = [name for name in runs if name not in (*_OF_THE_END, "flops")]
     values = short.drop(columns="row").reset_index(drop=True)
     share = values["tokens"].to_numpy() / runs["tokens"].to_numpy(dtype=float)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -29,7 +29,8 @@ def read_dataset(source: str) -> Log:
     loaded = _load(source, dataset, config, split)
     splits = dict(loaded) if split is None else {split: loaded}
     several = len(splits) > 1
-    notes, frames = [], []
+    notes: list[str] = []
+    frames: list[pd.DataFrame] = []
     for name, rows in splits.items():
         frame, left_out = _frame(rows)
         notes += [f"left out, no single values: {', '.join(left_out)}"] if left_out else []
@@ -61,13 +62,13 @@ def _parts(source: str) -> tuple[str, str | None, str | None]:
 
 def _load(source: str, dataset: str, config: str | None, split: str | None) -> Any:
     try:
-        import datasets
-        from datasets.exceptions import DatasetNotFoundError
+        import datasets  # pyright: ignore[reportMissingTypeStubs]
+        from datasets.exceptions import DatasetNotFoundError  # pyright: ignore[reportMissingTypeStubs]
     except ImportError as error:
         raise InputError(f"{source}: datasets is not installed: pip install 'isoflop[logs]'") from error
     try:
         with _no_progress_bars(datasets):
-            return datasets.load_dataset(dataset, config, split=split)
+            return cast("Any", datasets).load_dataset(dataset, config, split=split)
     except DatasetNotFoundError as error:
         remedy = "a gated or private one needs `hf auth login`" if "/" in dataset else _FORM
         raise InputError(f"{source}: no such dataset, or no access to it; {remedy}") from error
@@ -78,7 +79,7 @@ def _load(source: str, dataset: str, config: str | None, split: str | None) -> A
 
 
 @contextmanager
-def _no_progress_bars(datasets: Any) -> Iterator[None]:
+def _no_progress_bars(datasets: Any) -> Generator[None]:
     hidden = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -90,7 +91,7 @@ def _no_progress_bars(datasets: Any) -> Iterator[None]:
 
 def _frame(rows: Any) -> tuple[pd.DataFrame, list[str]]:
     """The rows, and the names of the columns that do not hold one value a row."""
-    import datasets
+    import datasets  # pyright: ignore[reportMissingTypeStubs]
 
     flat = rows.flatten()
     single = (datasets.Value, datasets.ClassLabel)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ..errors import InputError
+from ..json_shapes import is_list, is_object
 from ..query import check_formula
 from ..runs import COLUMNS
 
@@ -23,9 +24,9 @@ class ColumnMap:
     for this very source: they must be there, and win. `file` is where `columns` and `values` stand.
     """
 
-    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    values: Mapping[str, str | float] = field(default_factory=dict)
-    exact: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    values: Mapping[str, str | float] = field(default_factory=dict[str, str | float])
+    exact: Mapping[str, str] = field(default_factory=dict[str, str])
     file: str = ""
 
     def __post_init__(self) -> None:
@@ -52,7 +53,7 @@ def read_mapping(path: str | Path, columns: Mapping[str, str] | None = None) -> 
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())[:160]}") from error
-    if not isinstance(data, dict) or not data or set(data) - {"columns", "values"}:
+    if not is_object(data) or not data or set(data) - {"columns", "values"}:
         raise InputError(f"{path}: a mapping has the keys columns and values, as in 'columns: {{loss: val_bpb}}'")
     return ColumnMap(
         {ours: _names(theirs, f"{path}: columns.{ours}") for ours, theirs in _part(data, "columns", path).items()},
@@ -63,14 +64,14 @@ def read_mapping(path: str | Path, columns: Mapping[str, str] | None = None) -> 
 
 
 def _part(data: dict[str, Any], key: str, path: str | Path) -> dict[str, Any]:
-    part = data.get(key) or {}
-    if not isinstance(part, dict) or not all(isinstance(name, str) for name in part):
+    part: Any = data.get(key) or {}
+    if not is_object(part) or not all(isinstance(name, str) for name in part):  # pyright: ignore[reportUnnecessaryIsInstance]: YAML has other keys
         raise InputError(f"{path}: {key}: must map our names to theirs, as in 'loss: val_bpb'")
     return part
 
 
 def _names(theirs: Any, place: str) -> tuple[str, ...]:
-    names = theirs if isinstance(theirs, list) else [theirs]
+    names: list[Any] = theirs if is_list(theirs) else [theirs]
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise InputError(f"{place}: {theirs!r} is no column name, nor a list of them")
     for name in names:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ..errors import InputError
 
@@ -26,7 +28,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
             rows = file.metadata.num_rows
             columns: dict[str, pd.Series] = {}
             for name in names:
-                part = _unnested(file.read(columns=[name]).select([name]))
+                part = _unnested(cast("Any", file).read(columns=[name]).select([name]))
                 columns |= {inner: _values(part.column(inner)) for inner in part.column_names if inner not in columns}
     except (OSError, InputError):
         raise
@@ -42,7 +44,7 @@ def _unnested(table: pa.Table) -> pa.Table:
     return table
 
 
-def _values(column: pa.ChunkedArray) -> pd.Series:
+def _values(column: Any) -> pd.Series:
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _shared(column.dictionary_encode())
@@ -53,9 +55,9 @@ def _values(column: pa.ChunkedArray) -> pd.Series:
     return values
 
 
-def _shared(column: pa.ChunkedArray) -> pd.Series:
+def _shared(column: Any) -> pd.Series:
     """Texts as objects, one for all that are equal, None where missing."""
-    parts = []
+    parts: list[NDArray[np.object_]] = []
     for chunk in column.chunks:
         known = np.array([*chunk.dictionary.to_pylist(), None], dtype=object)
         codes = chunk.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)

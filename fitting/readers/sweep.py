@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
+from ..json_shapes import is_list, is_object
 from ..schema import MARK, NOTES_BETWEEN, SCHEMA_VERSION
 
 PLAN_NAME = "plan.json"
@@ -31,7 +32,7 @@ def read_sweep(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         for run_id, said in cells.items()
         if (record := _object(folder / run_id / RECORD_NAME)) is not None
     ]
-    notes = []
+    notes: list[str] = []
     missing = len(cells) - len(rows)
     if missing:
         notes.append(f"{missing} of {len(cells)} cells have no record yet")
@@ -60,11 +61,9 @@ def _cells(path: Path) -> tuple[dict[str, dict[str, Any]], str | None]:
     if plan is None:
         raise InputError(f"{path}: no such file: a sweep folder has its plan there")
     cells = plan.get("cells")
-    if not isinstance(cells, list) or not all(
-        isinstance(cell, dict) and isinstance(cell.get("run_id"), str) for cell in cells
-    ):
+    if not is_list(cells) or not all(is_object(cell) and isinstance(cell.get("run_id"), str) for cell in cells):
         raise InputError(f"{path}: cells is no list of objects with a run_id: plan the sweep again")
-    names = [cell["run_id"] for cell in cells]
+    names: list[str] = [cell["run_id"] for cell in cells]
     for name in names:
         # The name becomes a path: it must not leave the folder.
         if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
@@ -76,7 +75,7 @@ def _cells(path: Path) -> tuple[dict[str, dict[str, Any]], str | None]:
         }
         for cell in cells
     }
-    return said, grid.get("flops") if isinstance(grid, dict) else None
+    return said, grid.get("flops") if is_object(grid) else None
 
 
 def _object(path: Path) -> dict[str, Any] | None:
@@ -89,7 +88,7 @@ def _object(path: Path) -> dict[str, Any] | None:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}): the file is torn; remove it and run its cell again") from error
-    if not isinstance(data, dict):
+    if not is_object(data):
         raise InputError(f"{path}: {type(data).__name__} where an object is due: remove it and run its cell again")
     version = data.get("schema_version")
     if version != SCHEMA_VERSION:
@@ -109,14 +108,14 @@ def _row(record: dict[str, Any], planned: str | None, path: Path) -> dict[str, A
             raise InputError(f"{path}: no {name}: remove it and run its cell again")
     row.setdefault("loss", None)
     corpus = record.get("corpus")
-    if isinstance(corpus, dict) and isinstance(corpus.get("fingerprint"), str):
+    if is_object(corpus) and isinstance(corpus.get("fingerprint"), str):
         row["corpus"] = corpus["fingerprint"]  # which covers the tokenizer and the split
     row["warmup"] = _warmup(record)
     notes = record.get("recipe_notes")
-    if isinstance(notes, list) and notes:
+    if is_list(notes) and notes:
         row["recipe_notes"] = NOTES_BETWEEN.join(map(str, notes))
     flops = record.get("flops")
-    if not isinstance(flops, dict) or not flops:
+    if not is_object(flops) or not flops:
         raise InputError(f"{path}: flops is no object of named counts: remove it and run its cell again")
     row |= {f"flops_{name}": count for name, count in flops.items()}
     planned = planned or record.get("planned_flops", "exact")
@@ -138,7 +137,7 @@ def _warmup(record: Mapping[str, Any]) -> float:
 def _inner(values: Any, *names: str) -> Any:
     """What stands under nested `names`, None where one is not there."""
     for name in names:
-        values = values.get(name) if isinstance(values, Mapping) else None
+        values = values.get(name) if is_object(values) else None
     return values
 
 

@@ -42,7 +42,9 @@ def folder_points(folder: Path, records: pd.DataFrame) -> tuple[pd.DataFrame, li
     `records` are the rows of `read_sweep`. Raises InputError for a file that is torn, and where no run has one.
     """
     paths = [folder / run / CURVE_NAME for run in records["run"]]
-    trained, scored, missing, dense = [], [], 0, 0
+    trained: list[pd.DataFrame] = []
+    scored: list[pd.DataFrame] = []
+    missing, dense = 0, 0
     for first in range(0, len(paths), _BATCH):
         texts = [_bytes_of(path) for path in paths[first : first + _BATCH]]
         missing += sum(not text for text in texts)
@@ -112,7 +114,7 @@ def _of_run(records: pd.DataFrame, row: NDArray[np.int64], name: str, otherwise:
     """What `records` say in column `name` of each point's run."""
     if name not in records:
         return np.full(len(row), otherwise)
-    return records[name].astype(float).fillna(otherwise).to_numpy()[row]
+    return np.asarray(records[name].astype(float).fillna(otherwise), dtype=np.float64)[row]
 
 
 def _warming(records: pd.DataFrame, points: pd.DataFrame) -> NDArray[np.bool_]:
@@ -124,7 +126,7 @@ def _warming(records: pd.DataFrame, points: pd.DataFrame) -> NDArray[np.bool_]:
 def _table(records: pd.DataFrame, points: pd.DataFrame, reason: NDArray[np.int_]) -> tuple[pd.DataFrame, int]:
     """`points`, thinned, with what their runs' records say that is not of the end alone; and how many were thinned."""
     short, dense = thinned(points, points["row"].to_numpy(dtype=np.int64), reason)
-    row = short["row"].to_numpy()
+    row = np.asarray(short["row"], dtype=np.intp)
     kept = records[[name for name in records if name not in _OF_THE_END and not _SCORES.fullmatch(str(name))]]
     runs = pd.DataFrame(kept).iloc[row].reset_index(drop=True)
     share = short["tokens"].to_numpy() / records["tokens"].to_numpy(dtype=float)[row]
@@ -162,7 +164,7 @@ def _parsed(texts: list[bytes], paths: list[Path]) -> pd.DataFrame:
     except (pa.ArrowException, ValueError):
         columns = _one_by_one(texts, paths)
     starts = np.cumsum(lines) - lines
-    number = np.arange(1, lines.sum() + 1) - np.repeat(starts, lines)
+    number = np.arange(1, int(lines.sum()) + 1) - np.repeat(starts, lines)
     places = {"row": np.repeat(np.arange(len(texts)), lines), "source_line": number.astype(np.int32)}
     return pd.DataFrame(places | columns)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -31,9 +31,9 @@ class TrackedRun:
     id: str
     source: str
     flag: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    summary: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     history: pd.DataFrame | None = None
     ends: Mapping[str, float] | None = None
 
@@ -76,7 +76,7 @@ def flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     for key, value in values.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            out |= flat(value, f"{name}.")
+            out |= flat(cast("Mapping[str, Any]", value), f"{name}.")
         elif isinstance(value, (list, tuple)):
             out[name] = json.dumps(value, default=str)
         else:

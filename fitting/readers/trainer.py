@@ -42,7 +42,9 @@ def read_trainer(source: str | Path, states: Sequence[Path]) -> Log:
     `planned_steps`. Raises InputError, one line, for a file that is torn or not Trainer's.
     """
     names = _names([_output_folder(path) for path in states])
-    runs, counts, notes = [], [], Counter[str]()
+    runs: list[TrackedRun] = []
+    counts: list[dict[str, float]] = []
+    notes = Counter[str]()
     for path, name in zip(states, names, strict=True):
         state, config = read_state(path), _config(path)
         history, others = state.history()

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..hf_config import ConfigModel, model_of_config
+from ..json_shapes import is_list, is_object
 
 _TOKENS = "num_input_tokens_seen"
 _EXACT_FLOATS = 2.0**53  # up to here a float holds every integer
@@ -28,7 +29,7 @@ def object_of(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}): if it is torn, remove it or take an earlier copy") from error
-    if not isinstance(data, dict):
+    if not is_object(data):
         raise InputError(f"{path}: {type(data).__name__} where an object is due")
     return data
 
@@ -82,9 +83,9 @@ class State:
     def stopped_early(self) -> bool:
         """Whether EarlyStoppingCallback had seen enough."""
         callbacks = self.data.get("stateful_callbacks")
-        found = callbacks.get("EarlyStoppingCallback") if isinstance(callbacks, dict) else None
-        for callback in found if isinstance(found, list) else [found]:
-            if isinstance(callback, dict):
+        found = callbacks.get("EarlyStoppingCallback") if is_object(callbacks) else None
+        for callback in found if is_list(found) else [found]:
+            if is_object(callback):
                 counter = _within(callback, "attributes", "early_stopping_patience_counter")
                 if counter >= _within(callback, "args", "early_stopping_patience"):
                     return True
@@ -133,12 +134,13 @@ def read_state(path: Path) -> State:
     """The state in `path`. Raises InputError, one line, for a file that is torn or not Trainer's."""
     data = object_of(path)
     entries, step = data.get("log_history"), data.get("global_step")
-    if not isinstance(entries, list) or not isinstance(step, int) or not _is_number(step):
+    if not is_list(entries) or not isinstance(step, int) or not _is_number(step):
         raise InputError(f"{path}: no log_history and global_step: not the state of a Hugging Face Trainer")
     for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not _is_number(entry.get("step")):
+        if not is_object(entry) or not _is_number(entry.get("step")):
             raise InputError(f"{path}: log_history[{number}] is no object with a step: not Trainer's")
-    points, end = [], {}
+    points: list[dict[str, Any]] = []
+    end: dict[str, Any] = {}
     for entry in entries:
         if "train_loss" in entry and "total_flos" in entry:
             end = entry
@@ -189,4 +191,4 @@ def _number(value: Any) -> float:
 
 def _within(callback: Mapping[str, Any], part: str, key: str) -> float:
     inner = callback.get(part)
-    return _number(inner.get(key)) if isinstance(inner, dict) else math.nan
+    return _number(inner.get(key)) if is_object(inner) else math.nan

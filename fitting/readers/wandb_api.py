@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 import pandas as pd
 
 from ..errors import InputError
+from ..json_shapes import is_object
 from . import wandb_query
 from .log import Log
 from .tracked import TrackedRun, log_of
@@ -44,13 +45,21 @@ def read_project(source: str) -> Log:
     kept = sum(cache.has(run.id, run.version) for run in logged.values())
     notes += [f"histories of {kept} of {len(runs)} runs are in the cache"] if kept else []
     log = log_of(source, "a W&B project", runs, notes, lambda: _points(log, server, cache, address.project, logged))
+    log.frame["url"] = [_page(server.url, str(run)) for run in log.frame["source"]]
     return log
+
+
+def _page(server: str, run: str) -> str:
+    """The web address of the run `wandb:ENTITY/PROJECT/ID`, as W&B's own client makes it of its server's."""
+    entity, project, run_id = (quote(part, safe="") for part in run.removeprefix("wandb:").split("/", 2))
+    host = server.replace("://api.wandb.", "://wandb.").rstrip("/")
+    return f"{host}/{entity}/{project}/runs/{run_id}"
 
 
 @dataclass(frozen=True)
 class _Address:
     project: dict[str, str]
-    filters: dict[str, Any] = field(default_factory=dict)
+    filters: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 def _parsed(source: str) -> _Address:
@@ -83,7 +92,7 @@ def _run(node: Mapping[str, Any], place: str) -> TrackedRun:
     if config is None or summary is None:
         flag = "its configuration or summary could not be read"
     plain = {
-        key: value["value"] if isinstance(value, dict) and "value" in value else value
+        key: value["value"] if is_object(value) and "value" in value else value
         for key, value in (config or {}).items()
         if key not in _INTERNAL
     }
@@ -104,7 +113,7 @@ def _object(text: Any) -> dict[str, Any] | None:
         value = json.loads(text, strict=False)
     except (TypeError, ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    return value if is_object(value) else None
 
 
 def _logged(node: Mapping[str, Any], run: TrackedRun) -> Logged:
@@ -129,7 +138,7 @@ def _points(
         if run.id in found:
             parts.append(found[run.id].assign(row=row))
             short += [run.id] if len(found[run.id]) < run.rows else []
-        elif run.id in failed and not log.frame.loc[index, "flag"]:
+        elif run.id in failed and not log.frame["flag"].iloc[row]:
             log.frame.loc[index, "flag"] = f"its history could not be read: {failed[run.id]}"
     points = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"row": [], "step": []})
     points.attrs["notes"] = [f"histories of {len(short)} runs lack rows, as of {short[0]}"] if short else []

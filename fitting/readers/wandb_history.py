@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..json_shapes import is_object
 from .tracked import flat
 from .wandb_cache import HistoryCache
 from .wandb_query import Server, Unread
@@ -77,7 +78,8 @@ def _rows(server: Server, project: Mapping[str, str], run: Logged) -> list[dict[
     as many, and one that comes back full is asked for in halves.
     """
     end = run.last_step + 1
-    ranges, rows = _ranges(0, end or PAGE, run.rows), []
+    ranges = _ranges(0, end or PAGE, run.rows)
+    rows: list[dict[str, float]] = []
     while ranges:
         low, high = ranges.pop()
         asked = {**project, "run": run.id, "minStep": low, "maxStep": high, "pageSize": PAGE}
@@ -101,15 +103,15 @@ def _taken(data: Any) -> tuple[list[dict[str, float]], int]:
     run = data["project"]["run"]
     if run is None:
         raise Unread("W&B has no such run any more")
-    last = (run["historyKeys"] or {}).get("lastStep", -1)
-    return [_numbers(json.loads(row)) for row in run["history"]], int(last)
+    keys: Mapping[str, Any] = run["historyKeys"] or {}
+    return [_numbers(json.loads(row)) for row in run["history"]], int(keys.get("lastStep", -1))
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a row; texts, tables and pictures (objects with a _type) are no curves."""
     found: dict[str, float] = {}
     for key, value in row.items():
-        if isinstance(value, dict):
+        if is_object(value):
             found |= {} if "_type" in value else _numbers(flat(value, f"{key}."))
         elif type(plain := number(value)) in (int, float):
             found[_NAMES.get(key, key)] = float(plain)

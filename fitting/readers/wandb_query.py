@@ -11,7 +11,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from ..errors import InputError
+from ..json_shapes import is_list, is_object
 
 T = TypeVar("T")
 _NO_ANSWER = ": Failed to execute API request"  # what follows blames the service of this machine
@@ -118,11 +119,11 @@ class Server:
             body = answer.json()
         except (ValueError, RecursionError) as error:
             raise _Again("an answer that is no JSON") from error
-        if not isinstance(body, dict):
+        if not is_object(body):
             raise _Again("an answer that is no object")
         if errors := body.get("errors"):
-            first = errors[0] if isinstance(errors, list) else errors
-            raise Unread(_one_line(str(first.get("message", first) if isinstance(first, dict) else first)))
+            first: Any = errors[0] if is_list(errors) else errors
+            raise Unread(_one_line(str(first.get("message", first) if is_object(first) else first)))
         return body.get("data")
 
 
@@ -132,7 +133,7 @@ def sign_in(source: str, patience: Patience) -> Server:
     Raises InputError, which never holds the key, where wandb is not installed, no key is known or it is refused.
     """
     try:
-        import requests  # noqa: F401
+        import requests  # noqa: F401  # pyright: ignore[reportUnusedImport]: whether it is there
         import wandb
         from wandb.errors import UsageError
     except ImportError as error:
@@ -158,7 +159,7 @@ def _taken(data: Any, take: Callable[[Any], T]) -> T:
 
 
 @contextmanager
-def _unasked() -> Iterator[None]:
+def _unasked() -> Generator[None]:
     """Without a terminal: the client then fails where it would ask for a key."""
     terminal = sys.stdin
     with open(os.devnull, encoding="utf-8") as nothing:

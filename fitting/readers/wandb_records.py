@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..json_shapes import is_object
 from .tracked import flat
 
 _MAGIC = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
@@ -37,15 +38,17 @@ class Segment:
     path: Path
     id: str
     start: float | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    config: dict[Keys, str | None] = field(default_factory=dict)
-    summary: dict[Keys, str | None] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    config: dict[Keys, str | None] = field(default_factory=dict[Keys, str | None])
+    summary: dict[Keys, str | None] = field(default_factory=dict[Keys, str | None])
     steps: array[float] = field(default_factory=lambda: array("d"))
-    columns: dict[str, tuple[array[int], array[float]]] = field(default_factory=dict)
+    columns: dict[str, tuple[array[int], array[float]]] = field(
+        default_factory=dict[str, tuple["array[int]", "array[float]"]]
+    )
     exit_code: int | None = None
     problem: str = ""
     records: int = 0
-    media: set[str] = field(default_factory=set)
+    media: set[str] = field(default_factory=set[str])
 
     def add(self, record: Any) -> None:
         """Take in the next record (a wandb_internal_pb2.Record)."""
@@ -139,8 +142,8 @@ def read_segment(path: Path) -> Segment:
 
 def without_media(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` without images, tables, histograms: mappings with a `_type`."""
-    inner = {key: without_media(value) if isinstance(value, dict) else value for key, value in values.items()}
-    return {key: value for key, value in inner.items() if not (isinstance(value, dict) and "_type" in value)}
+    inner = {key: without_media(value) if is_object(value) else value for key, value in values.items()}
+    return {key: value for key, value in inner.items() if not (is_object(value) and "_type" in value)}
 
 
 def value_of(text: str) -> Any:
@@ -177,7 +180,8 @@ def _no_log(data: bytes) -> str:
 
 def _payloads(data: bytes) -> Iterator[tuple[bytes, int]]:
     """Each whole record and where it ends, up to the first fragment that is cut, out of order or fails its checksum."""
-    position, parts = len(_MAGIC), []
+    position = len(_MAGIC)
+    parts: list[bytes] = []
     while True:
         left = _BLOCK - position % _BLOCK
         if left < _FRAGMENT.size:  # padding

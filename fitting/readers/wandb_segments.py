@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..json_shapes import is_object
 from .wandb_records import Keys, Segment, value_of, without_media
 
 # What counts a run's progress and goes on where a run is resumed; W&B's own step does not.
@@ -88,8 +89,8 @@ def history_of(segments: Sequence[Segment]) -> History:
 def _place(tree: dict[str, Any], keys: Keys, text: str | None) -> None:
     for key in keys[:-1]:
         child = tree.get(key)
-        if not isinstance(child, dict):
-            child = tree[key] = {}
+        if not is_object(child):
+            child = tree[key] = dict[str, Any]()
         tree = child
     for last in keys[-1:]:
         if text is None:
@@ -114,11 +115,11 @@ def _offset(known: Mapping[str, Series], later: Mapping[str, Series]) -> tuple[f
         (steps, counts), (at, begins) = known[name], later[name]
         counts, firsts = np.unique(counts, return_index=True)
         steps = steps[firsts]
-        behind = int(np.searchsorted(counts, begins[0]))  # the first point that is there or beyond
+        behind = int(np.searchsorted(counts, float(begins[0])))  # the first point that is there or beyond
         if behind == len(counts):
             where, interval = known[name][0][-1] + 1, 1.0
         else:
-            where = float(np.interp(begins[0], counts, steps))
+            where = float(np.interp(float(begins[0]), counts, steps))
             interval = steps[behind] - steps[max(behind - 1, 0)]
         # Within one interval of the log, both may be at the same step: the counter need not be linear between.
         if where - at[0] >= max(interval, 1.0):

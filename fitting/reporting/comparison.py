@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from rich.table import Table
@@ -11,11 +11,12 @@ from rich.text import Text
 from ..comparison.differences import SIGNIFICANT
 from ..comparison.predictions import Prediction, Tenfold
 from ..comparison.published_rows import Comparison, ComparisonRow, Exponent
-from ..results import Estimate
+from .estimates import estimate_text
 from .markdown import markdown_table
 from .style import count_text, exponent_number, flops_text
 from .tables import add_caption, convention_words, exponent_text, failures, plain_table
 
+COMPARISON_HEADERS = ("estimate", "C", "training", "a", "b", "a - ours (SE)", "verdict")
 _NONE = "-"
 _DAGGER = " †"
 _C_REMARK = (
@@ -137,15 +138,6 @@ def _prediction_cells(row: Prediction, between: str) -> tuple[str, ...]:
     )
 
 
-def estimate_text(found: Estimate | None, number: Callable[[float], str], between: str = " ") -> str:
-    """Such as "2.8B [2.4B, 3.1B]", `between` before the bracket; "-" where there is none."""
-    if found is None:
-        return _NONE
-    if found.low is None or found.high is None:
-        return number(found.value)
-    return f"{number(found.value)}{between}[{number(found.low)}, {number(found.high)}]"
-
-
 def tenfold_table(rows: Sequence[Tenfold]) -> Table:
     """By what ten times the compute multiplies N* and D* under each law."""
     table = plain_table("Ten times the compute multiplies")
@@ -173,11 +165,10 @@ def comparison_markdown(
 ) -> str:
     """The same tables as GitHub Markdown, with each verdict and reason whole."""
     parts = ["## Compute-optimal exponents: N\\* ~ C^a, D\\* ~ C^b\n"]
-    headers = ("estimate", "C", "training", "a", "b", "a - ours (SE)", "verdict")
     for section in comparison.sections:
         parts.append(f"### N: {convention_words(section.n_params, '')[0]}\n")
-        parts.append(markdown_table(headers, map(_markdown_cells, section.rows)))
-    parts.append(_bullets([*comparison.remarks, _C_REMARK, _DAGGER_REMARK]))
+        parts.append(markdown_table(COMPARISON_HEADERS, map(comparison_cells, section.rows)))
+    parts.append(_bullets(comparison_remarks(comparison)))
     for flops, group in groupby(predicted, key=lambda row: row.at_flops):
         parts.append(f"## Predictions at C = {flops_text(flops)}\n")
         headers = ("law", "N, C", "N\\*", "D\\*", "tokens/param", "loss", "beyond")
@@ -190,7 +181,13 @@ def comparison_markdown(
     return "\n".join(parts)
 
 
-def _markdown_cells(row: ComparisonRow) -> tuple[str, ...]:
+def comparison_remarks(comparison: Comparison) -> list[str]:
+    """What must not be concluded from its rows, and how their cells are read."""
+    return [*comparison.remarks, _C_REMARK, _DAGGER_REMARK]
+
+
+def comparison_cells(row: ComparisonRow) -> tuple[str, ...]:
+    """The cells of one estimate under `COMPARISON_HEADERS`, its verdict or reason whole."""
     more = ", ".join(part for part in (row.remark, row.count_size) if part)
     whole = f"{row.words} ({more})" if more else row.words
     return (

@@ -1,13 +1,14 @@
 """Benchmark scores as tables, and as points about their link with what was predicted and measured."""
 
+# pyright: reportUnknownMemberType=false
+# matplotlib leaves the **kwargs of its methods untyped.
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,10 @@ from ..results import Estimate
 from ..runs import RunTable
 from .style import BLACK, BLUE, GREY, ORANGE, RED, count_text, figure_style, flops_text, sequential_colors, unit_text
 from .tables import plain_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _NONE = "-"
 
@@ -125,10 +130,12 @@ def _share_text(share: float, decimals: int) -> str:
 
 def score_figure(results: Sequence[TaskResult], table: RunTable) -> Figure:
     """A panel a task: scores against loss, coloured by size; the link with its interval; what was predicted."""
+    from .shown_figure import ShownFigure  # matplotlib, where something is drawn
+
     with figure_style():
         columns = min(3, len(results))
         rows = -(-len(results) // columns)
-        figure = Figure(figsize=(3.9 * columns, 3.4 * rows))
+        figure = ShownFigure(figsize=(3.9 * columns, 3.4 * rows))
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, result in zip(panels, results, strict=False):
             _draw(axes, result, unit_text(table.loss_unit))
@@ -150,7 +157,7 @@ def _draw(axes: Axes, result: TaskResult, unit: str) -> None:
     axes.plot(x, link.score(x), color=BLACK, label=link.name)
     if result.known.chance is not None:
         axes.axhline(result.known.chance, color=GREY, linestyle=":", linewidth=1, label="chance")
-    said = set()
+    said: set[str] = set()
     for found in result.predictions:
         if found.score is not None and found.loss is not None:
             _bar(axes, found.loss.value, found.score, said)

@@ -1,45 +1,62 @@
-"""Figures of a fit, and saving them. Each is a matplotlib `Figure` of its own, without state or display."""
+"""Saving figures for papers: PNG, PDF and SVG, whole or not at all, the same bytes for the same figure."""
+
+# pyright: reportUnknownMemberType=false
+# matplotlib leaves the **kwargs of its methods untyped.
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from matplotlib.figure import Figure
+from .pictures.picture import Picture
+from .style import figure_style, use_style
 
-from .allocation import allocation_figure
-from .envelope import envelope_figure
-from .isoflop import isoflop_figure
-from .style import figure_style
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-__all__ = ["allocation_figure", "envelope_figure", "isoflop_figure", "save_figures"]
+SUFFIXES = ("png", "pdf", "svg")
+_UNDATED = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 
 
-def save_figures(folder: Path | str, figures: Mapping[str, Figure]) -> list[Path]:
-    """Write each figure as NAME.png (160 dots per inch) and NAME.pdf into `folder`, made if absent.
+def save_figures(
+    folder: Path | str, figures: Mapping[str, Figure] | Iterable[Picture], style: str | Path | None = None
+) -> list[Path]:
+    """Write each figure as NAME.png (160 dots per inch), NAME.pdf and NAME.svg into `folder`, made if absent.
 
-    A file appears whole or not at all: it is written under a temporary name and renamed. Returns the paths.
+    Pictures are drawn here, under their own names, with a matplotlib `style` on top of ours (`use_style`). A figure by
+    name is as it was drawn: draw it in a block of `use_style`. Returns the paths.
+
+    Raises:
+        InputError: no such style.
     """
+    from .pictures.paper import draw  # matplotlib, where something is drawn
+
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in figures.items():
-        for suffix in ("png", "pdf"):
-            paths.append(folder / f"{name}.{suffix}")
-            _save_whole(figure, paths[-1])
+    paths: list[Path] = []
+    with use_style(style):
+        named: Iterable[tuple[str, Figure]] = (
+            cast("Mapping[str, Figure]", figures).items()
+            if isinstance(figures, Mapping)
+            else ((each.name, draw(each)) for each in figures)
+        )
+        for name, figure in named:
+            folder.mkdir(parents=True, exist_ok=True)
+            for suffix in SUFFIXES:
+                paths.append(folder / f"{name}.{suffix}")
+                save_figure(paths[-1], figure)
     return paths
 
 
-def _save_whole(figure: Figure, path: Path) -> None:
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write `figure` to `path`, in the format that its suffix names, under another name first and then renamed."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    # Without a date in it, the same figure is the same file.
-    metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
     try:
         with figure_style():
-            figure.savefig(temporary, format=path.suffix[1:], dpi=160, metadata=metadata)
+            figure.savefig(temporary, format=path.suffix[1:], dpi=160, metadata=_UNDATED.get(path.suffix))
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +11,7 @@ from ..forecasting.answers import Answer
 from ..prediction.predictor import NO_LEAST
 from ..published import PublishedEstimate
 from ..results import Estimate
+from .estimates import estimate_text
 from .style import count_text, flops_text, interval_text, unit_text
 from .tables import convention_words, plain_table
 
@@ -86,16 +86,6 @@ def _ratio(value: float) -> str:
 
 def _loss(value: float) -> str:
     return f"{value:.3f}"
-
-
-def estimate_text(estimate: Estimate | None, number: Callable[[float], str], between: str = " ") -> str:
-    """Such as "72.3B [60B, 84B]", its parts apart by `between`; an end that resamples leave open is "..."."""
-    if estimate is None:
-        return _NONE
-    if estimate.low is None or estimate.high is None:
-        return number(estimate.value)
-    high = number(estimate.high) if np.isfinite(estimate.high) else "..."
-    return f"{number(estimate.value)}{between}[{number(estimate.low)}, {high}]"
 
 
 def forecast_table(answers: Sequence[Answer]) -> Table:

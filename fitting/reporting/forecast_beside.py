@@ -13,7 +13,8 @@ from ..forecasting.costs import Cost
 from ..forecasting.fleets import DataHorizon, tokens_of
 from ..forecasting.stocks import Stocks
 from ..results import Estimate
-from .forecast import estimate_text, law_words
+from .estimates import estimate_text
+from .forecast import law_words
 from .style import count_text, flops_text
 from .tables import plain_table
 

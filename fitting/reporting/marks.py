@@ -1,17 +1,22 @@
-"""What the figures share: axis labels with units and conventions, ticks, error bars."""
+"""What the figures share: axis labels with units and conventions, ticks, error bars, an exponent's own words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from numpy.typing import NDArray
 
-from .style import BLACK
+from ..results import Estimate
+from .style import interval_text
 
-BAR_LOOK: dict[str, Any] = {"fmt": "none", "ecolor": BLACK, "elinewidth": 1.0, "capsize": 2.5, "zorder": 4}
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+    from matplotlib.ticker import FuncFormatter
+
+Array = NDArray[np.float64]
+
 _N_PARAMS_LABELS = {
     "n_params": "parameters N (total, embeddings included)",
     "n_params_non_embedding": "parameters N (without embeddings)",
@@ -32,18 +37,35 @@ def flops_label(convention: str) -> str:
     return f"compute C, FLOPs ({_FLOPS_WORDS.get(convention, convention)})"
 
 
+def exponent_title(side: str, exponent: Estimate) -> str:
+    """Such as "N* ∝ Cᵃ, a = .49 [.46, .53] (95 %)", of `side` "params" or "tokens" with its exponent."""
+    interval = interval_text(exponent.value, exponent.low, exponent.high, f"({100 * exponent.level:g} %)")
+    return f"{'N* ∝ Cᵃ, a' if side == 'params' else 'D* ∝ Cᵇ, b'} = {interval}"
+
+
 def write_ticks(axis: Axis, text: Callable[[float], str]) -> None:
     """Ticks at 1, 2 and 5 of each decade where they fit, in words rather than powers of ten."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     low, high = axis.get_view_interval()
     decades = np.log10(high / low)
     steps = (1.0, 2.0, 5.0) if decades < 2 else (1.0, 3.0) if decades < 3 else (1.0,)
     axis.set_major_locator(LogLocator(subs=steps))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_major_formatter(formatter(text))
 
 
-def error_bar(value: float, log_se: float | None) -> list[list[float]] | None:
-    """One standard error of ln(value) to each side, as matplotlib takes it; None where it is unknown."""
-    if log_se is None or not np.isfinite(log_se):
-        return None
-    return [[value * -np.expm1(-log_se)], [value * np.expm1(log_se)]]
+def formatter(text: Callable[[float], str]) -> FuncFormatter:
+    """Of an axis whose ticks are written by `text`."""
+    from matplotlib.ticker import FuncFormatter
+
+    def written(value: float, _place: int | None) -> str:
+        return text(value)
+
+    return FuncFormatter(written)
+
+
+def standard_error(values: Array, log_se: float | Sequence[float | None] | None) -> tuple[Array, Array]:
+    """One standard error of ln(value) below and above `values` (n,); NaN where it is None or NaN."""
+    se = np.array(log_se, dtype=float)
+    return values * np.exp(-se), values * np.exp(se)

@@ -1,19 +1,24 @@
 """A one-dimensional law in words, a table of what one more unit buys, and its figure."""
 
+# pyright: reportUnknownMemberType=false
+# matplotlib leaves the **kwargs of its methods untyped.
+
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from rich.table import Table
 
 from ..marginal import Marginal
 from ..one_dimensional import PowerAnalysis
-from ..results import Estimate
+from .estimates import estimate_text, number_text
 from .style import BLACK, BLUE, GREY, ORANGE, amount_text, count_text, exponent_number, figure_style
 from .tables import plain_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _CURVE_POINTS = 120
 _MARGIN = 1.3  # times the outermost x drawn
@@ -105,19 +110,6 @@ def _cells(each: Marginal, dollars: bool) -> list[str]:
     ]
 
 
-def estimate_text(estimate: Estimate, number: Callable[[float], str]) -> str:
-    """Such as "2.1M [1.7M, 3M]"; "none" for an end that the points do not show; the value alone without an interval."""
-    if estimate.low is None and estimate.high is None:
-        return number(estimate.value)
-    low, high = ("none" if end is None else number(end) for end in (estimate.low, estimate.high))
-    return f"{number(estimate.value)} [{low}, {high}]"
-
-
-def number_text(value: float) -> str:
-    """A metric to four digits."""
-    return f"{value:.4g}"
-
-
 def gain_text(value: float) -> str:
     """A small difference to two digits."""
     return f"{value:.2g}"
@@ -130,9 +122,11 @@ def dollars_text(value: float) -> str:
 
 def power_figure(found: PowerAnalysis) -> Figure:
     """y against x with the law, its band, its offset and the target; dashed beyond the points."""
+    from .shown_figure import ShownFigure  # matplotlib, where something is drawn
+
     fit, asked = found.fit, found.asked
     with figure_style():
-        figure = Figure(figsize=(5.2, 3.6))
+        figure = ShownFigure(figsize=(5.2, 3.6))
         axes = figure.subplots()
         x = _drawn_range(found)
         low, high = fit.x_range

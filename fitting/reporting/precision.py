@@ -18,7 +18,7 @@ _NONE = "-"
 
 def expected_text(precision: Precision) -> str:
     """Such as "expected a = .457 +- .028 (isoflop, 1 SE), .461 +- .012 (parametric)"; 1 SE is of one sweep."""
-    parts = []
+    parts: list[str] = []
     for each in precision.methods:
         spread = each.params_exponent
         level = ", 1 SE" if not parts else ""

@@ -1,27 +1,31 @@
 """Several sweeps' exponents as a table, and as points with their intervals, one above the other."""
 
+# pyright: reportUnknownMemberType=false
+# matplotlib leaves the **kwargs of its methods untyped.
+
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from typing import TYPE_CHECKING
 
 from ..comparison.ladder import CountedRow
 from ..comparison.rows import Exponent, published_exponents
 from ..comparison.rungs import Rung
 from .grids import Grid
 from .pairs import signed_text
-from .style import BLACK, BLUE, GREY, ORANGE, Color, exponent_number, figure_style
+from .style import BLACK, BLUE, GREY, ORANGE, exponent_number, figure_style
 from .tables import convention_words, exponent_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _OFFSET = 0.16  # of a row, by which ours and theirs stand apart
 
 
 def rungs_grid(rungs: Sequence[Rung]) -> Grid:
     """A row a rung: its conventions, its exponents, how far a moved from the rung above; then its published one."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for rung in rungs:
         rows.append(
             (
@@ -52,6 +56,9 @@ def rungs_figure(rungs: Sequence[Rung], counted: Sequence[CountedRow] = ()) -> F
 
     `counted` are the last sweep's a under all its counts of N and C: a row of ticks at the bottom.
     """
+    from matplotlib.figure import Figure  # where something is drawn
+    from matplotlib.lines import Line2D
+
     with figure_style():
         rows = len(rungs) + (len(counted) > 1)
         figure = Figure(figsize=(6.4, 1.1 + 0.62 * rows))
@@ -103,7 +110,7 @@ def _write_move(axes: Axes, height: float, rung: Rung) -> None:
         axes.text(1.02, height + 0.15, text, transform=transform, va="center", fontsize=8, color=ORANGE)
 
 
-def _draw(axes: Axes, row: float, exponent: Exponent | None, color: str | Color, marker: str) -> None:
+def _draw(axes: Axes, row: float, exponent: Exponent | None, color: str, marker: str) -> None:
     if exponent is None:
         return
     if exponent.low is not None and exponent.high is not None:

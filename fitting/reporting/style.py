@@ -1,26 +1,42 @@
 """One look for every figure, and the way numbers are written in figures and tables."""
 
+# pyright: reportUnknownMemberType=false
+# matplotlib leaves the **kwargs of its methods untyped.
+
 from __future__ import annotations
 
+import difflib
+import logging
 import math
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
 
 # Okabe and Ito's palette: told apart by readers with any of the common colour deficiencies.
 BLACK, ORANGE, SKY, GREEN, BLUE, RED = "#1a1a1a", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00"
 GREY = "#767676"
 
 RC: dict[str, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "legend.title_fontsize": 8,
+    "figure.figsize": (3.35, 2.6),  # one column of a two-column page
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.title_fontsize": 7,
     "legend.frameon": False,
+    "text.color": BLACK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
@@ -31,25 +47,98 @@ RC: dict[str, Any] = {
     "lines.linewidth": 1.5,
     "figure.constrained_layout.use": True,
     "pdf.fonttype": 42,  # text stays text in the PDF
+    "svg.fonttype": "none",  # and in the SVG
+    "svg.hashsalt": "isoflop",  # the same figure is the same file
 }
 
+_CHOSEN: ContextVar[Mapping[str, Any]] = ContextVar("settings of the user's style", default=MappingProxyType({}))
 
-Color = tuple[float, float, float, float]
+
+@contextmanager
+def use_style(style: str | Path | None) -> Generator[None]:
+    """Figures of the block are drawn and saved with a matplotlib style on top of ours; None changes nothing.
+
+    `style` is the name of one of matplotlib's styles, or the path of an .mplstyle file.
+
+    Raises:
+        InputError: there is no such style or file, or matplotlib cannot read it.
+    """
+    if style is None:
+        yield
+        return
+    token = _CHOSEN.set(_settings(str(style)))
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
 
 
 def figure_style() -> AbstractContextManager[None]:
-    """The settings to draw and to save under; nothing global is left behind."""
+    """The settings to draw and to save under: ours, then those of `use_style`. Nothing global is left behind."""
     import matplotlib
 
-    return matplotlib.rc_context(RC)  # pyright: ignore[reportArgumentType]
+    return matplotlib.rc_context({**RC, **_CHOSEN.get()})  # pyright: ignore[reportArgumentType]
 
 
-def sequential_colors(count: int) -> list[Color]:
-    """`count` colours from dark to light, viridis without its yellow end, which vanishes on white."""
+def _settings(style: str) -> dict[str, Any]:
+    from matplotlib import style as styles
+
+    if style in styles.library:
+        found = styles.library[style]
+    elif not style.endswith(".mplstyle"):
+        near = difflib.get_close_matches(style, styles.library, n=3) or styles.available[:5]
+        raise InputError(
+            f"--style {style}: matplotlib has none of that name; nearby: {', '.join(near)}; or a .mplstyle file"
+        )
+    elif not Path(style).is_file():
+        raise InputError(f"--style {style}: no such file; give an .mplstyle file that exists, or the name of a style")
+    else:
+        found = _read(style)
+    # A journal's font may lack letters of our labels, as ∝; DejaVu, which matplotlib ships, has them.
+    fonts = [*found.get("font.family", ["sans-serif"]), "DejaVu Sans"]
+    # What shows figures on a screen is not for a style to say, and would outlast it.
+    return {key: value for key, value in found.items() if not key.startswith("backend")} | {"font.family": fonts}
+
+
+def _read(path: str) -> Mapping[str, Any]:
+    """The settings of a file, refusing what matplotlib would only log: unknown keys, values that are none."""
+    from matplotlib import rc_params_from_file  # pyright: ignore[reportUnknownVariableType]
+
+    heard: list[str] = []
+
+    def hear(record: logging.LogRecord) -> bool:
+        heard.append(record.getMessage())
+        return False
+
+    found: dict[str, Any] = {}
+    logger = logging.getLogger("matplotlib")
+    logger.addFilter(hear)
+    try:
+        read: Mapping[str, Any] = cast("Any", rc_params_from_file)(path, fail_on_error=True, use_default_template=False)
+        found = dict(read)
+    except (ValueError, OSError) as error:
+        heard.append(str(error))
+    finally:
+        logger.removeFilter(hear)
+    if heard:
+        raise InputError(f"--style {path}: {heard[0].strip().splitlines()[0]}")
+    return found
+
+
+def sequential_map() -> Colormap:
+    """Dark to light: viridis without its yellow end, which vanishes on white."""
     import matplotlib
+    from matplotlib.colors import ListedColormap
 
-    positions = np.linspace(0.0, 0.85, count) if count > 1 else np.array([0.3])
-    return [tuple(color) for color in matplotlib.colormaps["viridis"](positions)]
+    return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, 256)))
+
+
+def sequential_colors(count: int) -> list[str]:
+    """`count` colours "#rrggbb" of `sequential_map`, from dark to light."""
+    from matplotlib.colors import to_hex
+
+    positions = np.linspace(0.0, 1.0, count) if count > 1 else np.array([0.35])
+    return [to_hex(color) for color in sequential_map()(positions)]
 
 
 def exponent_number(value: float, signed: bool = False) -> str:

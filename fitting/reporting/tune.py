@@ -1,20 +1,24 @@
 """The figure of a bracket: loss against learning rate by size, and the rates of the minima against N."""
 
+# pyright: reportUnknownMemberType=false
+# matplotlib leaves the **kwargs of its methods untyped.
+
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .marks import BAR_LOOK, n_params_label, write_ticks
-from .style import BLACK, GREY, Color, count_text, figure_style, sequential_colors
+from .marks import n_params_label, write_ticks
+from .style import BLACK, GREY, count_text, figure_style, sequential_colors
 
 _DIAMOND: dict[str, Any] = {"marker": "D", "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}
 _OWN: dict[str, Any] = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "linestyle": ""}
+_BAR_LOOK: dict[str, Any] = {"fmt": "none", "ecolor": BLACK, "elinewidth": 1.0, "capsize": 2.5, "zorder": 4}
 
 
 def tune_figure(report: Mapping[str, Any]) -> Figure:
@@ -47,7 +51,7 @@ def best_arm(size: Mapping[str, Any]) -> Mapping[str, Any]:
     return min(size["arms"], key=lambda arm: arm["loss"])
 
 
-def _draw_losses(axes: Axes, arm: Mapping[str, Any], color: Color) -> None:
+def _draw_losses(axes: Axes, arm: Mapping[str, Any], color: str) -> None:
     shown = [(rate, loss - arm["loss"]) for rate, loss in zip(arm["values"], arm["losses"], strict=True) if loss]
     axes.plot(*zip(*shown, strict=True), "o", color=color, markersize=3.5, zorder=3)
     place = int(np.argmin([np.inf if loss is None else loss for loss in arm["losses"]]))
@@ -55,9 +59,10 @@ def _draw_losses(axes: Axes, arm: Mapping[str, Any], color: Color) -> None:
     if interior:
         three = slice(place - 1, place + 2)
         x = np.log(arm["values"][three])
-        fine = np.linspace(x[0], x[2], 60)
+        fine = np.linspace(float(x[0]), float(x[2]), 60)
         middle = x[1]
-        curve = np.polyval(np.polyfit(x - middle, arm["losses"][three], 2), fine - middle)
+        parabola = cast("Any", np.polyfit(x - middle, arm["losses"][three], 2))
+        curve = np.asarray(np.polyval(parabola, fine - middle), dtype=float)
         axes.plot(np.exp(fine), curve - arm["loss"], color=color, linewidth=1.3)
     axes.plot(*zip(*shown, strict=True), color=color, linewidth=0.6, alpha=0.5)
     axes.plot(arm["best"], 0.0, color=color, zorder=5, **_DIAMOND, fillstyle="full" if interior else "none")
@@ -66,7 +71,7 @@ def _draw_losses(axes: Axes, arm: Mapping[str, Any], color: Color) -> None:
         axes.plot(arm["rule_rate"], own - arm["loss"], color=color, zorder=4, **_OWN)
 
 
-def _draw_rates(axes: Axes, sizes: list[Mapping[str, Any]], colors: list[Color]) -> None:
+def _draw_rates(axes: Axes, sizes: list[Mapping[str, Any]], colors: list[str]) -> None:
     n_params = [size["n_params"] for size in sizes]
     arms = [best_arm(size) for size in sizes]
     axes.set_xscale("log")
@@ -74,7 +79,7 @@ def _draw_rates(axes: Axes, sizes: list[Mapping[str, Any]], colors: list[Color])
     axes.plot(n_params, [arm["law_rate"] for arm in arms], color=BLACK, linewidth=1.1)
     for n, arm, color in zip(n_params, arms, colors, strict=True):
         if arm["low"] is not None:
-            axes.errorbar(n, arm["best"], yerr=[[arm["best"] - arm["low"]], [arm["high"] - arm["best"]]], **BAR_LOOK)
+            axes.errorbar(n, arm["best"], yerr=[[arm["best"] - arm["low"]], [arm["high"] - arm["best"]]], **_BAR_LOOK)
         filled = "full" if arm["verdict"] == "interior" else "none"
         axes.plot(n, arm["best"], color=color, zorder=5, **_DIAMOND, fillstyle=filled)
         axes.plot(n, arm["rule_rate"], color=color, zorder=4, **_OWN)
@@ -83,7 +88,7 @@ def _draw_rates(axes: Axes, sizes: list[Mapping[str, Any]], colors: list[Color])
     axes.set_ylabel("peak learning rate")
 
 
-def _handles(sizes: list[Mapping[str, Any]], colors: list[Color]) -> list[Line2D]:
+def _handles(sizes: list[Mapping[str, Any]], colors: list[str]) -> list[Line2D]:
     handles = [
         Line2D([], [], color=color, marker="o", markersize=3.5, label=f"N = {count_text(size['n_params'])}")
         for size, color in zip(sizes, colors, strict=True)

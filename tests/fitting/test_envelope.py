@@ -1,75 +1,19 @@
-"""Approach 1: planted laws recovered from curves, and what is refused, left out or said."""
-
-from dataclasses import replace
+"""Approach 1: planted laws recovered from curves, whatever the units and the noise, and published exponents."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import ArrayLike
 
-from isoflop.fitting import ChinchillaLaw, FitError, InputError, RunTable
-from isoflop.fitting.curves import CurveTable, curves_of
+from isoflop.fitting import FitError, RunTable
+from isoflop.fitting.curves import curves_of
 from isoflop.fitting.estimators.envelope import fit_envelope
 from isoflop.fitting.estimators.envelope.grid import make_grid
-from isoflop.fitting.reporting.envelope import envelope_figure
 from isoflop.fitting.results import FitStatus, MinimumStatus
 
-from .sweeps import ASYMMETRIC, HOFFMANN, SYMMETRIC, interval, reference_data, selected
-
-
-def training_curves(
-    law: ChinchillaLaw = HOFFMANN,
-    *,
-    budgets: ArrayLike = (1e18, 1e22),
-    sizes: int = 12,
-    beyond: float = 4.0,
-    points: int = 150,
-    runs: float = 0.0,
-    steps: float = 0.0,
-    lengths: ArrayLike = (1.0,),
-    seeds: int = 1,
-    hot: float = 0.0,
-    seed: int = 0,
-) -> CurveTable:
-    """One run or more a size, logged evenly, the longest to `beyond` times the compute for which its size is best.
-
-    `runs` and `steps` are the noise of each run and of each logged loss. `hot` is the loss that a decaying rate
-    still has to take off, in proportion to the part of the run that is left.
-    """
-    rng = np.random.default_rng(seed)
-    parts = []
-    first, last = law.optimum(np.asarray(budgets))[0]
-    for n in np.geomspace(first, last, sizes):
-        best = 6 * (n / float(law.optimum(6.0)[0])) ** (1 / law.params_exponent)
-        for length in np.asarray(lengths):
-            for copy in range(seeds):
-                part = np.arange(1, points + 1) / points
-                d = part * length * beyond * best / 6 / n
-                noise = runs * rng.standard_normal() + steps * rng.standard_normal(points)
-                parts.append(
-                    pd.DataFrame(
-                        {
-                            "run": f"{n:.4g} to {d[-1]:.4g}, {copy}",
-                            "n_params": n,
-                            "tokens": d,
-                            "loss": law.loss(n, d) + noise + hot * (1 - part),
-                            "phase": "cooled" if hot else "hot",
-                        }
-                    )
-                )
-    return curves_of(RunTable(pd.concat(parts, ignore_index=True)))
-
-
-def end_points(law: ChinchillaLaw = HOFFMANN) -> CurveTable:
-    """Every size at every number of tokens, one run each."""
-    n, d = (grid.reshape(-1) for grid in np.meshgrid(np.geomspace(3e7, 3e10, 16), np.geomspace(1e9, 1e12, 9)))
-    return curves_of(RunTable(pd.DataFrame({"n_params": n, "tokens": d, "loss": law.loss(n, d)})))
-
-
-def changed(curves: CurveTable, frame: pd.DataFrame) -> CurveTable:
-    return CurveTable(RunTable(frame), curves.kind)
+from .envelope_curves import changed, end_points, training_curves
+from .sweeps import ASYMMETRIC, HOFFMANN, SYMMETRIC, interval, reference_data
 
 
 @pytest.mark.parametrize("law", [HOFFMANN, SYMMETRIC, ASYMMETRIC])
@@ -181,94 +125,6 @@ def test_the_seed_decides_the_interval_and_nothing_else():
     assert band[0] < one.params_law([1e20]) < band[1]
 
 
-# What is said, left out and refused
-
-
-def test_a_decaying_schedule_is_said_and_its_best_length_counts():
-    """.05 nats that the decay still has to take off move a by .12: no interval covers that, so it must be said."""
-    alone = fit_envelope(training_curves(sizes=14, hot=0.05, beyond=6.0), resamples=0)
-    assert alone.decaying_schedule is True
-    assert alone.run_fraction < 0.5
-    assert alone.params_exponent.value < HOFFMANN.params_exponent - 0.05
-    lengths = 2.0 ** -np.arange(0, 9)
-    many = fit_envelope(training_curves(sizes=14, hot=0.05, beyond=16.0, lengths=lengths), resamples=0)
-    assert many.decaying_schedule is True
-    assert many.run_fraction > 0.7  # read where runs end, for there the rate is low
-    assert many.params_exponent.value == pytest.approx(HOFFMANN.params_exponent, abs=0.01)
-    assert fit_envelope(training_curves(), resamples=0).decaying_schedule is False
-
-
-def test_edges_are_counted_and_do_not_shape_the_line():
-    """Of sizes that all have seen the same tokens, the largest holds the envelope at the highest compute."""
-    fit = fit_envelope(end_points(), resamples=0)
-    smallest, largest = 3e7, 3e10
-    edges = [point for point in fit.points if point.status is MinimumStatus.EDGE]
-    assert len(edges) == fit.n_edge_points > 0
-    inside = [point.flops for point in fit.points if point.status is MinimumStatus.INTERIOR]
-    assert all(smallest < size < largest for size in fit.params_law(inside))
-
-
-def test_the_start_of_runs_is_left_out():
-    curves = training_curves(sizes=12)
-    frame = curves.table.frame
-    started = frame["tokens"] < 0.05 * pd.Series(frame.groupby("run")["tokens"].transform("max"))
-    spoiled = changed(curves, frame.assign(loss=frame["loss"].where(~started, 11.0)))
-    assert fit_envelope(spoiled, resamples=0).params_exponent == fit_envelope(curves, resamples=0).params_exponent
-
-
-def test_the_hull_leaves_a_bad_run_out():
-    curves = training_curves(sizes=12)
-    frame = curves.table.frame
-    sizes = np.unique(frame["n_params"])
-    bad = changed(curves, frame.assign(loss=frame["loss"] + 0.1 * (frame["n_params"] == sizes[6])))
-    with_it, without = (fit_envelope(bad, hull=hull, resamples=0) for hull in (False, True))
-    assert with_it.n_curves == 12
-    assert without.n_curves == 11
-    error = abs(without.params_exponent.value - HOFFMANN.params_exponent)
-    assert error < 0.01
-    assert error < abs(with_it.params_exponent.value - HOFFMANN.params_exponent)
-    assert any("11 of 12 curves touch" in note for note in without.notes)
-
-
-def test_three_sizes_give_a_number_without_an_interval():
-    fit = fit_envelope(training_curves(sizes=5, budgets=(1e19, 1e20), beyond=6.0))
-    assert fit.n_sizes == 3
-    assert fit.status is FitStatus.TOO_FEW
-    assert fit.params_exponent.low is None
-    assert fit.params_exponent.value == pytest.approx(HOFFMANN.params_exponent, abs=0.01)
-
-
-@pytest.mark.parametrize("sizes", [1, 2, 4])
-def test_too_few_sizes_are_refused(sizes):
-    curves = training_curves(sizes=12)
-    kept = np.unique(curves.table.frame["n_params"])[:sizes]
-    some = changed(curves, selected(curves.table.frame, curves.table.frame["n_params"].isin(list(kept))))
-    with pytest.raises(FitError, match="train"):
-        fit_envelope(some)
-
-
-def test_curves_that_share_no_compute_are_refused():
-    curves = training_curves(sizes=5, budgets=(1e18, 1e24), beyond=1.0)
-    with pytest.raises(FitError, match="never cover one FLOP value by three"):
-        fit_envelope(curves)
-
-
-@pytest.mark.parametrize(
-    ("setting", "bound"),
-    [
-        ({"flop_points": 3}, "flop_points 3 must be 20"),
-        ({"smoothing": -0.1}, "smoothing -0.1"),
-        ({"smoothing": float("nan")}, "smoothing nan"),
-        ({"skip": 1.0}, "skip 1.0"),
-        ({"resamples": -1}, "resamples -1"),
-        ({"level": 1.0}, "level 1.0"),
-    ],
-)
-def test_bad_settings_are_refused(setting, bound):
-    with pytest.raises(InputError, match=bound):
-        fit_envelope(training_curves(sizes=5), **setting)
-
-
 # Invariance
 
 
@@ -331,23 +187,3 @@ def test_five_sizes_that_were_all_overtrained_have_no_envelope():
     curves = curves_of(RunTable(pd.DataFrame(data[data["experiment"] == "gadre_rpj"])))
     with pytest.raises(FitError, match="1 of 5 sizes hold"):
         fit_envelope(curves)
-
-
-# The figure
-
-
-def test_the_figure_shows_curves_envelope_and_line():
-    curves = training_curves(sizes=10, points=60, runs=0.003)
-    fit = fit_envelope(curves, resamples=50, flop_points=60)
-    figure = envelope_figure(curves, fit)
-    left, right = figure.axes
-    assert len(left.lines) == 10 + 2
-    assert left.get_ylabel() == "loss, nats per token"
-    assert right.get_xlabel() == "compute C, FLOPs"
-    assert "95 %" in right.get_title()
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "envelope" in texts
-    assert "N*(C) and 95 % band" in texts
-    assert ("left out of the line" in texts) == any(p.status is not MinimumStatus.INTERIOR for p in fit.points)
-    with pytest.raises(InputError, match="needs points"):
-        envelope_figure(curves, replace(fit, points=()))

@@ -47,7 +47,7 @@ def test_the_only_split_is_read(folder: Path, capfd: pytest.CaptureFixture[str])
 
 
 def test_a_row_that_cannot_be_fitted_is_named_by_its_place(folder: Path) -> None:
-    RUNS.assign(loss=[3.2, None, 2.1, 2.2]).to_parquet(folder / "data" / "train-00000-of-00001.parquet")
+    RUNS.assign(loss=pd.Series([3.2, None, 2.1, 2.2])).to_parquet(folder / "data" / "train-00000-of-00001.parquet")
     assert load_runs(f"hf:{folder}:train").excluded == [
         {"run": "row 2", "reason": "loss is nan", "source": f"hf:{folder}:train:2"}
     ]
@@ -63,7 +63,8 @@ def test_all_splits_are_read_and_told_apart(folder: Path) -> None:
 
 
 def test_nested_values_are_columns_and_lists_are_named(folder: Path) -> None:
-    nested = RUNS.drop(columns="params").assign(model=[{"params": n, "shape": {"width": 8}} for n in RUNS["params"]])
+    models = pd.Series([{"params": n, "shape": {"width": 8}} for n in RUNS["params"]])
+    nested = RUNS.drop(columns="params").assign(model=models)
     nested["evals"] = [[1.0, 2.0]] * 4
     nested.to_parquet(folder / "data" / "train-00000-of-00001.parquet")
     table = load_runs(f"hf:{folder}", columns={"n_params": "model.params"})

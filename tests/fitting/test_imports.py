@@ -40,6 +40,24 @@ def test_an_installed_isoflop_has_every_package():
     assert set(listed) == {".".join(["isoflop", *folder.relative_to(ROOT).parts]) for folder in folders}
 
 
+def test_an_installed_isoflop_has_every_file_that_is_no_module():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    there = {
+        path
+        for room in OURS
+        for path in (ROOT / room).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc") and "__pycache__" not in path.parts
+    }
+    packed = {
+        path
+        for package, patterns in listed.items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")[1:]).glob(pattern)
+    }
+    assert there
+    assert packed == there
+
+
 @pytest.mark.parametrize("package", OURS)
 def test_packages_import_only_what_lies_below_them(package):
     wrong = []

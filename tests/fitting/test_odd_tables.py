@@ -76,7 +76,8 @@ def test_a_table_with_another_separator_is_named_so(tmp_path, separator):
 
 
 def test_rows_without_a_run_are_runs_of_their_own(tmp_path):
-    frame = pd.concat([ROWS.assign(params=1e6)] * 2, ignore_index=True).assign(run=[None, None, None, "a", "a", "a"])
+    names = pd.Series([None, None, None, "a", "a", "a"])
+    frame = pd.concat([ROWS.assign(params=1e6)] * 2, ignore_index=True).assign(run=names)
     for sources in (1, 2):
         path = tmp_path / "runs.csv"
         frame.to_csv(path, index=False)
@@ -110,7 +111,8 @@ def test_a_source_without_flops_beside_one_that_has_them_is_fitted_by_six_n_d(tm
 
 
 def test_objects_in_parquet_are_columns_joined_by_dots(tmp_path):
-    frame = ROWS.assign(config=[{"model": {"n": 1e6 * i}, "lr": 0.1} for i in (1, 2, 3)]).drop(columns="params")
+    configs = pd.Series([{"model": {"n": 1e6 * i}, "lr": 0.1} for i in (1, 2, 3)])
+    frame = ROWS.assign(config=configs).drop(columns="params")
     found = table(tmp_path, frame, "runs.parquet", columns={"n_params": "config.model.n"})
     assert found.fitted["n_params"].tolist() == [1e6, 2e6, 3e6]
     assert set(found.frame["config.lr"]) == {0.1}

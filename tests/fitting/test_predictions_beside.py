@@ -9,7 +9,8 @@ from isoflop.fitting.comparison.published_rows import compare_with_published
 from isoflop.fitting.comparison.rows import Exponent
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.reporting.comparison import predictions_table, tenfold_table
-from isoflop.fitting.reporting.forest import forest_figure
+from isoflop.fitting.reporting.pictures.forest import forest_picture
+from isoflop.fitting.reporting.pictures.picture import Points
 from isoflop.fitting.results import Estimate
 
 from .sweeps import HOFFMANN, sweep
@@ -87,14 +88,16 @@ def test_every_law_has_a_line_in_its_table(report) -> None:
 
 def test_the_forest_has_a_point_for_each_exponent_and_a_line_for_each_interval(report) -> None:
     comparison = compare_with_published(report)
-    (axes,) = forest_figure(comparison).axes
+    (panel,) = forest_picture(comparison).panels
+    points = [mark for mark in panel.marks if isinstance(mark, Points)]
+    drawn = {panel.y.names[int(row)]: value for mark in points for row, value in zip(mark.y, mark.x, strict=True)}
     shown = [(row, row.params_exponent) for row in comparison.rows if row.params_exponent]
-    points = [line for line in axes.lines if line.get_marker() in ("o", "D")]
-    drawn = sorted(float(np.asarray(line.get_xdata())[0]) for line in points)
-    assert drawn == sorted(exponent.value for _, exponent in shown)
-    bars = [line for line in axes.lines if line not in points and line.get_linestyle() == "-"]
-    assert len(bars) == len([row for row, exponent in shown if exponent.low is not None])
-    labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert "Chinchilla, approach 2 (C Hoffmann, 80 %)" in labels
-    greys = {text.get_text().split(" (")[0] for text in axes.get_yticklabels() if text.get_color() == "#767676"}
-    assert greys == {row.label + " †" * row.doubtful for row, _ in shown if not row.comparable}
+    assert sorted(drawn.values()) == sorted(exponent.value for _, exponent in shown)
+    assert drawn["Chinchilla, approach 2 (C Hoffmann, 80 %)"] == 0.49
+    bars = [low for mark in points if mark.low is not None for low in mark.low if np.isfinite(low)]
+    assert sorted(bars) == sorted(exponent.low for _, exponent in shown if exponent.low is not None)
+    faint = {panel.y.names[row].split(" (C ")[0] for row in panel.y.faint}
+    assert faint == {row.label + " †" * row.doubtful for row, _ in shown if not row.comparable and not row.ours}
+    headings = [panel.y.names[row] for row in sorted(panel.y.strong)]
+    assert headings[0] == "N: total"
+    assert not set(headings) & set(drawn)

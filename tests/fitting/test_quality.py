@@ -1,5 +1,7 @@
 """Runs that must not be fitted are found by their own columns; clean runs are left alone."""
 
+from typing import Any, cast
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,19 +14,20 @@ from .sweeps import HOFFMANN, reference_data, sweep
 BUDGETS = np.geomspace(1e18, 1e20, 4)
 
 
-def runs(**changes):
+def runs(**changes: Any):
     """A clean sweep of 28 runs; `changes` are a column, what makes it of the frame, or (rows, what to put there)."""
     frame = sweep(HOFFMANN, budgets=BUDGETS, sizes=7, noise=0.01, seed=1).frame
     frame = frame.assign(run=[f"r{i}" for i in range(len(frame))], seed=0, corpus="c4")
     frame = frame[["run", "n_params", "tokens", "loss", "flops", "seed", "corpus"]]
     for name, change in changes.items():
         if isinstance(change, tuple):
-            rows, value = change
-            old = frame[name].tolist()
-            frame[name] = [value(old[i]) if i in rows and callable(value) else value if i in rows else old[i]
-                           for i in range(len(frame))]  # fmt: skip
+            rows, value = cast("tuple[Any, Any]", change)
+            old: list[Any] = frame[name].tolist()
+            new = [(value(x) if callable(value) else value) if i in rows else x for i, x in enumerate(old)]
+            frame[name] = cast("Any", new)
         else:
-            frame[name] = change(frame) if callable(change) else change
+            made: Any = change(frame) if callable(change) else change
+            frame[name] = made
     return frame
 
 
@@ -216,7 +219,7 @@ def test_a_file_in_bits_per_byte_beside_one_in_nats_is_found(tmp_path):
 def test_a_flag_of_the_source_stays_and_every_flag_is_told_and_can_be_overruled(tmp_path):
     path = tmp_path / "runs.csv"
     frame = runs(state=states(BAD, "crashed"), loss=({20}, np.exp))
-    frame.assign(flag=["bad node" if i == 3 else None for i in range(28)]).to_csv(path, index=False)
+    frame.assign(flag=pd.Series(["bad node" if i == 3 else None for i in range(28)])).to_csv(path, index=False)
     table = load_runs(path)
     reasons = {out["run"]: out["reason"] for out in table.excluded}
     assert reasons["r3"] == "bad node"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,7 @@ from isoflop.fitting.errors import InputError
 from isoflop.fitting.readers import load_runs, wandb_listing
 from isoflop.fitting.readers.wandb_api import read_project
 
-from .wandb_server import KEY, FakeRun, WandbServer, curve, history, many, points, servers
-
-PROJECT = "wandb:me/proj"
-Serve = Callable[..., WandbServer]
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Serve]:
-    with servers(monkeypatch, tmp_path) as start:
-        yield start
+from .wandb_server import KEY, PROJECT, FakeRun, Serve, curve, history, many, points
 
 
 def test_the_ends_of_all_runs_come_with_the_list_and_nothing_else_is_asked(
@@ -51,6 +41,9 @@ def test_runs_that_did_not_finish_are_rows_with_their_state(serve: Serve) -> Non
     flags = dict(zip(frame["run"], frame["flag"], strict=True))
     assert flags["finished"] == ""
     assert all(state in flags[state] for state in states[1:])
+    assert [url.partition("://")[2].split("/")[1:] for url in frame["url"]] == [
+        ["me", "proj", "runs", x] for x in states
+    ]
 
 
 def test_filters_are_the_servers_to_apply(serve: Serve) -> None:

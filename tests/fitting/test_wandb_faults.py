@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,16 +18,7 @@ from isoflop.fitting.errors import InputError
 from isoflop.fitting.readers import load_runs, wandb_history, wandb_query
 from isoflop.fitting.readers.wandb_api import read_project
 
-from .wandb_server import WandbServer, history, many, points, servers
-
-PROJECT = "wandb:me/proj"
-Serve = Callable[..., WandbServer]
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Serve]:
-    with servers(monkeypatch, tmp_path) as start:
-        yield start
+from .wandb_server import PROJECT, Serve, history, many, points
 
 
 def test_a_damaged_entry_of_the_cache_is_fetched_again(serve: Serve, tmp_path: Path) -> None:

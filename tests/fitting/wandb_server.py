@@ -25,6 +25,7 @@ from isoflop.fitting.readers.log import Log
 pytest.importorskip("wandb")
 
 KEY = "k" * 40
+PROJECT = "wandb:me/proj"
 
 
 @dataclass
@@ -166,6 +167,9 @@ class WandbServer:
         info = {"endCursor": edges[-1]["cursor"] if edges else None, "hasNextPage": first + len(page) < len(runs)}
         found = {"internalId": "7", "runCount": len(runs), "readOnly": True, "runs": {"edges": edges, "pageInfo": info}}
         return 200, {"data": {"project": found}}, 0
+
+
+Serve = Callable[..., WandbServer]
 
 
 @contextmanager

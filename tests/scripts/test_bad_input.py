@@ -126,6 +126,7 @@ def test_losses_that_are_no_number_are_kept_flagged_counted_and_not_fitted(
         (["--window", "-1"], "window"),
         (["--n-params", "size"], "'size'"),
         (["--flops", "7nd"], "'7nd'"),
+        (["--style", "ggplot"], "--style ggplot: nothing is drawn; say where with --out DIR"),
         (["--columns", "loss"], "must look like loss=COLUMN"),
         (["--columns", "loss=nope"], "nope"),
         (["--where", "loss <"], "--where"),
@@ -148,7 +149,7 @@ def test_options_that_make_no_sense(command: Callable[..., Any], tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    "name", ["plan", "sweep", "status", "cancel", "run", "fit", "compare", "forecast", "downstream", "bench"]
+    "name", ["plan", "sweep", "status", "cancel", "run", "fit", "report", "compare", "forecast", "downstream", "bench"]
 )
 def test_every_command_has_help_with_an_example(command: Callable[..., Any], name: str) -> None:
     done = command(name, "--help")
@@ -158,9 +159,8 @@ def test_every_command_has_help_with_an_example(command: Callable[..., Any], nam
 
 
 def test_unknown_commands_and_missing_arguments(command: Callable[..., Any], tmp_path: Path) -> None:
-    refused(
-        command("fitt"), "no command 'fitt'; there are plan, tune, sweep, status, cancel, run, export, fit, compare"
-    )
+    known = "plan, tune, sweep, status, cancel, run, export, fit, report, compare"
+    refused(command("fitt"), f"no command 'fitt'; there are {known}")
     refused(command("plan"), "Missing argument 'CONFIG'")
     refused(command("plan", tmp_path / "no.yaml"), "no.yaml: cannot be read: no such file")
     a_file = tmp_path / "file"

@@ -80,6 +80,11 @@ def test_beyond_the_runs_is_said_first(command: Callable[..., Any], tmp_path: Pa
         (["--json", "-", "--markdown", "-"], "only one can go to standard output"),
         (["--markdown", "/nowhere/c.md"], "--markdown /nowhere/c.md: no file in a folder that exists"),
         (["--figure", "/nowhere/c.png"], "must end in .png, .pdf or .svg, in a folder that exists"),
+        (["--style", "ggplot"], "--style ggplot: nothing is drawn; say where with --figure FILE"),
+        (
+            ["--figure", "c.png", "--style", "ggplto"],
+            "--style ggplto: matplotlib has none of that name; nearby: ggplot",
+        ),
         (["--beside", "kaplan"], "--beside kaplan: is for several sources"),
         (["--counting", "total:6nd"], "--counting: demo's table says itself how it counts"),
         (["--counting", "total:6nd,total:6nd"], "2 counts for 1 sweep; give N:C for each"),

@@ -32,13 +32,16 @@ def test_fit_prints_tables_of_at_most_100_columns(command: Callable[..., Any], r
 
 
 def test_fit_writes_its_report_and_figures_where_told(command: Callable[..., Any], runs: Path, tmp_path: Path) -> None:
-    done = command("fit", runs, "--out", tmp_path / "fit", "--resamples", 50)
+    style = tmp_path / "journal.mplstyle"
+    style.write_text("figure.figsize: 4, 3\n")
+    done = command("fit", runs, "--out", tmp_path / "fit", "--resamples", 50, "--style", style)
     assert done.status == 0
     report = json.loads((tmp_path / "fit" / "fit.json").read_text())
     assert report["source"] == [str(runs)]
     assert report["fits"]["parametric"]["alpha"] == pytest.approx(0.34, abs=1e-6)
     figures = sorted(path.name for path in (tmp_path / "fit" / "figures").iterdir())
-    assert figures == ["allocation.pdf", "allocation.png", "isoflop_curves.pdf", "isoflop_curves.png"]
+    assert figures == [f"{name}.{kind}" for name in ("allocation", "isoflop_curves") for kind in ("pdf", "png", "svg")]
+    assert 'width="288pt"' in (tmp_path / "fit" / "figures" / "isoflop_curves.svg").read_text()  # 4 inches
 
 
 def test_fit_alone_writes_nothing(command: Callable[..., Any], runs: Path, tmp_path: Path) -> None:

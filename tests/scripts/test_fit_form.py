@@ -47,7 +47,9 @@ def test_labels_their_price_and_a_target(command: Callable[..., Any], labels: Pa
     assert "7 points from 21 rows" in lines[1]
     assert f"  excluded row 22 ({labels}:44): error is missing" in lines
     assert any(line.startswith("  error 0.07 needs labels ") and "$" in line for line in lines)
-    assert sorted(path.name for path in (tmp_path / "out" / "figures").iterdir()) == ["power.pdf", "power.png"]
+    assert sorted(path.name for path in (tmp_path / "out" / "figures").iterdir()) == [
+        f"power.{kind}" for kind in ("pdf", "png", "svg")
+    ]
     report = json.loads((tmp_path / "out" / "power.json").read_text())
     assert report["exponent"]["low"] < 0.45 < report["exponent"]["high"]
     assert report["offset"]["low"] < 0.06 < report["offset"]["high"]

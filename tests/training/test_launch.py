@@ -31,7 +31,7 @@ SLOWER = {
     "fit__resamples": 0,
 }
 TRUNKS = SLOWER | {"recipe__schedule": {"kind": "wsd", "trunk": True}, "execution__workers": 2}
-KILLS = int(os.environ.get("ISOFLOP_KILLS", "2"))  # of a sweep; more take minutes
+KILLS = int(os.environ.get("ISOFLOP_KILLS", "1"))  # of each sweep; more take minutes
 
 
 def start(config: Path, out: Path, *more: str) -> subprocess.Popen[str]:
@@ -119,15 +119,15 @@ def no_process_left(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_process_left")
-@pytest.mark.parametrize("changes", [SLOWER, TRUNKS], ids=["linear", "trunks"])
+@pytest.mark.parametrize(("changes", "first"), [(SLOWER, 1), (TRUNKS, 0)], ids=["linear", "trunks"])
 def test_killed_at_random_moments_it_ends_as_if_never_interrupted(
-    changes: dict[str, Any], undisturbed: Path, text_folder: Path, tmp_path: Path
+    changes: dict[str, Any], first: int, undisturbed: Path, text_folder: Path, tmp_path: Path
 ) -> None:
     config = write_config(tmp_path / "c.yaml", tiny(text_folder, **changes))
     out = tmp_path / "out"
     moment = random.Random(1)
     landed = 0
-    for kill in range(KILLS):
+    for kill in range(first, first + KILLS):
         since = time.time()
         process = start(config, out)
         wait_for(lambda since=since: training_has_begun(out, since))
@@ -143,10 +143,8 @@ def test_killed_at_random_moments_it_ends_as_if_never_interrupted(
     assert landed >= 1, "on this machine the cells are too short to be killed at work"
     if changes is TRUNKS:
         undisturbed = tmp_path / "whole"
-        assert finish_here(config, undisturbed) == finish_here(config, out) == 0
-    else:
-        status, _, stderr = finish(config, out)
-        assert status == 0, stderr
+        assert finish_here(config, undisturbed) == 0
+    assert finish_here(config, out) == 0
     assert losses(out) == losses(undisturbed)
     assert curves(out) == curves(undisturbed)
     for folder in (path.parent for path in out.glob("*/record.json")):
@@ -220,21 +218,25 @@ def test_a_full_disk_leaves_the_cell_unfinished_and_says_so(executor: str, text_
     disk = tmp_path / "disk"
     disk.mkdir()
     # A disk with room for the plan and a record or two; it lives as long as the shell that mounts it.
+    resume = f"""
+        mount -o remount,size=10m {disk}
+        {sys.executable} {ROOT}/scripts/sweep.py {config} --out {disk}/out --executor {executor} > /dev/null
+        echo "then $? with $(ls {disk}/out/*/record.json | wc -l) records"
+    """
     script = f"""
         mount -t tmpfs -o size=80k none {disk}
         {sys.executable} {ROOT}/scripts/sweep.py {config} --out {disk}/out --executor {executor}
         echo "status $?"
         find {disk}/out -name '*.tmp' -o -name record.json -size 0
         for record in {disk}/out/*/record.json; do {sys.executable} -m json.tool $record /dev/null || echo torn; done
-        mount -o remount,size=10m {disk}
-        {sys.executable} {ROOT}/scripts/sweep.py {config} --out {disk}/out --executor {executor} > /dev/null
-        echo "then $? with $(ls {disk}/out/*/record.json | wc -l) records"
+        {resume if executor == "local" else ""}
     """
     done = subprocess.run(
         ["unshare", "-m", "bash", "-c", script], capture_output=True, text=True, timeout=200, check=False
     )
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert done.stdout.splitlines() == ["status 1", "then 0 with 6 records"], done.stdout + done.stderr
+    resumed = ["then 0 with 6 records"] if executor == "local" else []
+    assert done.stdout.splitlines() == ["status 1", *resumed], done.stdout + done.stderr
     assert len(errors) == 1
     assert "No space left on device" in errors[0]
     assert "of 6 cells unfinished" in errors[0]

@@ -43,7 +43,7 @@ def test_a_trunk_out_of_time_is_not_begun_again_by_its_branches(text_folder: Pat
     for trained, left in ((False, 0), (True, 1)):
         launcher = bench.launcher(bench.plan.cells[1:2])
         if trained:
-            path = bench.sweep.trunk_path(str(first.trunk), first.trunk_steps)
+            path = bench.sweep.trunks.path(str(first.trunk), first.trunk_steps)
             path.parent.mkdir(parents=True)
             path.touch()
         launcher.conclude((first,), "paused", "stopped")
@@ -85,7 +85,7 @@ def test_states_of_trunks_that_an_edited_config_has_left_are_removed_too(text_fo
     left = tmp_path / "trunks" / "0123456789ab" / "7.safetensors"
     left.parent.mkdir()
     left.touch()
-    bench.sweep.remove_trunks()
+    bench.sweep.trunks.remove()
     assert not list(tmp_path.glob("trunks/*/*.safetensors"))
 
 

@@ -120,7 +120,7 @@ def test_an_added_budget_branches_from_what_is_there(text_folder: Path, tmp_path
     (added,) = bench.sweep.to_do(plan)
     record = train(bench.job(added))
     assert record["begun_at_step"] == bench.plan.cells[-1].trunk_steps
-    bench.sweep.remove_trunks()
+    bench.sweep.trunks.remove()
     assert not list(tmp_path.glob("trunks/*/*.safetensors"))
 
 
@@ -141,7 +141,7 @@ def test_a_branch_waits_for_its_trunk_and_no_longer(text_folder: Path, tmp_path:
     assert {cell.shape.width for cell in given} == {4, 8}, "two trunks, not two cells of one"
     idle = cast(Slot, SimpleNamespace(index=2, order=()))
     assert launcher.next_ready(idle) is None
-    saved = bench.sweep.trunk_path(str(given[0].trunk), given[0].trunk_steps)
+    saved = bench.sweep.trunks.path(str(given[0].trunk), given[0].trunk_steps)
     saved.parent.mkdir(parents=True)
     saved.touch()
     branch = launcher.next_ready(idle)

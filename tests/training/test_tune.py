@@ -194,6 +194,9 @@ def test_tune_trains_writes_a_recipe_and_a_sweep_takes_it(
     assert ended.value.code == 0
     assert "law: width_power" in capsys.readouterr().out
     found = json.loads((tmp_path / "tune" / "tune.json").read_text())
+    with pytest.raises(SystemExit):
+        run(main, [*words, "--json", "-"])  # all are trained: it measures them again
+    assert json.loads(capsys.readouterr().out) == found
     assert [size["width"] for size in found["sizes"]] == [4, 8, 12]
     assert (tmp_path / "tune" / "figures" / "learning_rate.png").stat().st_size > 10_000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from ..config import SweepConfig
 from ..outcome import failed_record
 from ..plan import RunPlan
 from ..records import SweepFolder
-from ..stacking import stack_name
+from ..stacking import Order, stack_name
 
 BUSY_SECONDS = 2.0  # between looks at a cell that another process holds
 ATTEMPTS = 2  # a cell is retried once, then recorded as failed
@@ -43,6 +43,13 @@ class Outcome:
     paused: dict[str, str] = field(default_factory=dict)  # out of time: unfinished, with a checkpoint
     halted: str | None = None
 
+    def ended(self, run_id: str, record: Mapping[str, Any]) -> None:
+        """A run has its record, whoever wrote it."""
+        if record.get("status") == "failed":
+            self.failed[run_id] = record["reason"]
+        else:
+            self.trained.append(run_id)
+
 
 def record_failure(sweep: SweepFolder, cell: RunPlan, config: SweepConfig, reason: str) -> dict[str, Any] | None:
     """Give up on a cell, for everyone to see; None where another process is at it, and may yet finish it.
@@ -57,6 +64,14 @@ def record_failure(sweep: SweepFolder, cell: RunPlan, config: SweepConfig, reaso
         record = failed_record(cell, config, reason)
         sweep.write_record(cell.run_id, record)
         return record
+
+
+def apart(sweep: SweepFolder, stack: Order) -> list[Order]:
+    """The cells of a stack that came to nothing, each to be tried by itself: one of them may be to blame."""
+    with sweep.claim_all(stack) as mine:
+        if mine:
+            sweep.stack_path(stack_name(stack)).unlink(missing_ok=True)
+    return [(cell,) for cell in stack]
 
 
 def cells_to_train(sweep: SweepFolder, cells: Sequence[RunPlan]) -> list[RunPlan]:

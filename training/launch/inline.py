@@ -15,12 +15,13 @@ from ..corpus import open_corpus
 from ..hooks import Hooks, Interrupted, OutOfMemory, OutOfTime
 from ..plan import Plan, RunPlan
 from ..records import SweepFolder
-from ..stacking import Order, stack_name
+from ..stacking import Order
 from .base import (
     ATTEMPTS,
     BUSY_SECONDS,
     Listener,
     Outcome,
+    apart,
     cells_to_train,
     record_failure,
     stop_requests,
@@ -40,112 +41,137 @@ def run_inline(plan: Plan, sweep: SweepFolder, orders: Sequence[Order], listener
     sweep.remember(cell for order in orders for cell in order)
     with stop_requests() as asked:
         try:
-            return _run(plan, sweep, orders, listener, lambda: asked() or sweep.stop.asked())
+            return InlineLauncher(plan, sweep, orders, listener, lambda: asked() or sweep.stop.asked()).run()
         except KeyboardInterrupt:
             raise sweep.stop.interruption() from None
 
 
-def _run(
-    plan: Plan,
-    sweep: SweepFolder,
-    orders: Sequence[Order],
-    listener: Listener,
-    should_stop: Callable[[], bool],
-) -> Outcome:
-    # torch, only where something is trained
-    from ..device import make_accelerator
-    from ..feed import make_feed
-    from ..loop import train_stack
-    from ..state import Job
+class InlineLauncher:
+    """One launch in this process: what is to train yet, what others hold, and what came of the rest."""
 
-    corpus = open_corpus(plan.corpus.fingerprint)
-    accelerator = make_accelerator(plan.config)
-    feed = make_feed(corpus.train, plan.config.model.context, accelerator.device)
-    outcome, writer, mirrors = Outcome(), Background("files"), Background("mirrors")
+    def __init__(
+        self,
+        plan: Plan,
+        sweep: SweepFolder,
+        orders: Sequence[Order],
+        listener: Listener,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        from ..device import make_accelerator  # torch, only where something is trained
+        from ..feed import make_feed
 
-    def attempt(order: Order) -> list[dict[str, Any]] | None:
-        with _claim(sweep, order, accelerator) as to_train:
-            if to_train:
-                first, *others = to_train
-                job = Job(first, plan.config, corpus, sweep, accelerator, tuple(others), feed, writer, mirrors)
-                hooks = Hooks(
-                    lambda step: _tell(sweep, listener, to_train, step),
-                    lambda: should_stop() or sweep.has_lost_a_claim,
-                )
-                train_stack(job, hooks)
-        return _settled(sweep, order, accelerator)
+        self.plan, self.sweep, self.listener, self.should_stop = plan, sweep, listener, should_stop
+        self.corpus = open_corpus(plan.corpus.fingerprint)
+        self.accelerator = make_accelerator(plan.config)
+        self.feed = make_feed(self.corpus.train, plan.config.model.context, self.accelerator.device)
+        self.writer, self.mirrors = Background("files"), Background("mirrors")
+        self.outcome = Outcome()
+        self.paused: list[RunPlan] = []
+        self.queue, self.held_elsewhere = deque(orders), deque[Order]()
 
-    paused: list[RunPlan] = []
+    def run(self) -> Outcome:
+        """Train every order, or as many as the disk lets."""
+        while self.queue or self.held_elsewhere:
+            if not self.queue:
+                _wait(self.should_stop)
+                self.queue, self.held_elsewhere = self.held_elsewhere, deque()
+            order = self.queue.popleft()
+            trunks, elsewhere = self.sweep.trunks, [cell for other in self.held_elsewhere for cell in other]
+            before = next((other for other in self.paused if trunks.awaits(order[0], [other])), None)
+            if before is not None:
+                self.pause(order, trunk_unfinished(before))
+            elif trunks.awaits(order[0], elsewhere):
+                self.held_elsewhere.append(order)
+            else:
+                self.settle(order)
+            if self.outcome.halted:
+                return self.outcome
+        self.mirrors.finish()
+        return self.outcome
 
-    def pause(order: Order, reason: str) -> None:
-        for cell in order:
-            if sweep.has_ended(cell.run_id):  # of a stack whose others are not done
-                end(cell, sweep.read_record(cell.run_id) or {})
-                continue
-            paused.append(cell)
-            outcome.paused[cell.run_id] = reason
-            listener.trouble(cell, reason)
-
-    def end(cell: RunPlan, record: dict[str, Any]) -> None:
-        listener.ended(cell, record)
-        if record["status"] == "failed":
-            outcome.failed[cell.run_id] = record["reason"]
-        else:
-            outcome.trained.append(cell.run_id)
-
-    queue, held_elsewhere = deque(orders), deque[Order]()
-    while queue or held_elsewhere:
-        if not queue:
-            _wait(should_stop)
-            queue, held_elsewhere = held_elsewhere, deque()
-        order = queue.popleft()
-        before = next((other for other in paused if sweep.awaits(order[0], [other])), None)
-        if before is not None:
-            pause(order, trunk_unfinished(before))
-            continue
-        if sweep.awaits(order[0], [cell for other in held_elsewhere for cell in other]):
-            held_elsewhere.append(order)
-            continue
+    def settle(self, order: Order) -> None:
+        """Try an order, twice where that may help, and tell what came of it."""
+        several = self.accelerator.num_processes > 1
         for tried in range(1, ATTEMPTS + 1):
             try:
-                records = attempt(order)
+                records = self.attempt(order)
             except OutOfTime as limit:
-                pause(order, str(limit))
-                break
+                self.pause(order, str(limit))
+                return
             except ClaimLost:
-                if accelerator.num_processes > 1:
+                if several:
                     raise  # of the others none knows: only a new launch brings all together again
                 records = None
             except Interrupted:
                 raise KeyboardInterrupt from None
             except OSError as error:
-                outcome.halted = f"{order[0].run_id}: {error}"
-                return outcome
+                self.outcome.halted = f"{order[0].run_id}: {error}"
+                return
             except Exception as error:
-                if accelerator.num_processes > 1:
+                if several:
                     raise  # the other processes wait in a collective; only a new launch brings all together again
                 hopeless = isinstance(error, (OutOfMemory, InputError))
                 reason = str(error) if hopeless else f"{type(error).__name__}: {error}".splitlines()[0]
-                listener.trouble(order[0], reason)
+                self.listener.trouble(order[0], reason)
                 if tried < ATTEMPTS and not hopeless:
                     continue
-                cell, *others = order
-                if others:  # one of them may be to blame
-                    with sweep.claim_all(order) as mine:
-                        if mine:
-                            sweep.stack_path(stack_name(order)).unlink(missing_ok=True)
-                    queue.extendleft((each,) for each in order)
-                    break
-                record = record_failure(sweep, cell, plan.config, reason)
-                records = None if record is None else [record]
-            if records is None:
-                held_elsewhere.append(order)
-                break
-            for cell, record in zip(order, records, strict=True):
-                end(cell, record)
-            break
-    mirrors.finish()
-    return outcome
+                self.give_up(order, reason)
+                return
+            self.conclude(order, records)
+            return
+
+    def attempt(self, order: Order) -> list[dict[str, Any]] | None:
+        """Train what is left of an order; its records, or None where another process holds a cell of it."""
+        from ..loop import train_stack
+        from ..state import Job
+
+        with _claim(self.sweep, order, self.accelerator) as to_train:
+            if to_train:
+                shared = (self.plan.config, self.corpus, self.sweep, self.accelerator)
+                first, *others = to_train
+                train_stack(
+                    Job(first, *shared, tuple(others), self.feed, self.writer, self.mirrors), self.hooks(to_train)
+                )
+        return _settled(self.sweep, order, self.accelerator)
+
+    def hooks(self, cells: Sequence[RunPlan]) -> Hooks:
+        """Tell of each step, and stop where asked to, or where the cells are another's by now."""
+        return Hooks(
+            lambda step: _tell(self.sweep, self.listener, cells, step),
+            lambda: self.should_stop() or self.sweep.has_lost_a_claim,
+        )
+
+    def conclude(self, order: Order, records: Sequence[dict[str, Any]] | None) -> None:
+        """Tell of an order's records; without them it is looked at again when all others are done."""
+        if records is None:
+            self.held_elsewhere.append(order)
+            return
+        for cell, record in zip(order, records, strict=True):
+            self.end(cell, record)
+
+    def give_up(self, order: Order, reason: str) -> None:
+        """Record why a cell failed; a stack's cells are tried by themselves first."""
+        cell, *others = order
+        if others:
+            self.queue.extendleft(apart(self.sweep, order))
+            return
+        record = record_failure(self.sweep, cell, self.plan.config, reason)
+        self.conclude(order, None if record is None else [record])
+
+    def pause(self, order: Order, reason: str) -> None:
+        """Leave the cells to the next launch."""
+        for cell in order:
+            if self.sweep.has_ended(cell.run_id):  # of a stack whose others are not done
+                self.end(cell, self.sweep.read_record(cell.run_id) or {})
+                continue
+            self.paused.append(cell)
+            self.outcome.paused[cell.run_id] = reason
+            self.listener.trouble(cell, reason)
+
+    def end(self, cell: RunPlan, record: dict[str, Any]) -> None:
+        """A cell has its record, whoever wrote it."""
+        self.outcome.ended(cell.run_id, record)
+        self.listener.ended(cell, record)
 
 
 def _tell(sweep: SweepFolder, listener: Listener, order: Sequence[RunPlan], step: int) -> None:

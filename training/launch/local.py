@@ -18,7 +18,7 @@ from ..plan import Plan, RunPlan
 from ..records import SweepFolder
 from ..stacking import Order, stack_name
 from .admission import Memory
-from .base import ATTEMPTS, BUSY_SECONDS, Listener, Outcome, record_failure, trunk_unfinished
+from .base import ATTEMPTS, BUSY_SECONDS, Listener, Outcome, apart, record_failure, trunk_unfinished
 from .conversation import STAYS
 from .devices import visible_gpus, worker_count, worker_environment
 from .slot import Slot
@@ -116,7 +116,7 @@ class LocalLauncher:
             self.listener.trouble(order[0], reason)
         elif kind == "paused":
             self.pause(order, reason)
-            for branch in [other for other in self.queue if self.sweep.awaits(other[0], order)]:
+            for branch in [other for other in self.queue if self.sweep.trunks.awaits(other[0], order)]:
                 self.queue.remove(branch)
                 self.pause(branch, trunk_unfinished(order[0]))
         elif kind == "failed":
@@ -126,10 +126,7 @@ class LocalLauncher:
 
     def end(self, cell: RunPlan, record: Mapping[str, Any]) -> None:
         """A cell has its record, whoever wrote it."""
-        if record.get("status") == "failed":
-            self.outcome.failed[cell.run_id] = record["reason"]
-        else:
-            self.outcome.trained.append(cell.run_id)
+        self.outcome.ended(cell.run_id, record)
         self.listener.ended(cell, dict(record))
 
     def pause(self, order: Order, reason: str) -> None:
@@ -156,10 +153,7 @@ class LocalLauncher:
         """Record why a cell failed; a stack's cells are tried by themselves first."""
         cell, *others = order
         if others:
-            with self.sweep.claim_all(order) as mine:
-                if mine:
-                    self.sweep.stack_path(stack_name(order)).unlink(missing_ok=True)
-            self.queue.extendleft((each,) for each in order)
+            self.queue.extendleft(apart(self.sweep, order))
             self.listener.trouble(cell, f"{reason}; the cells of its stack are tried alone")
             return
         try:
@@ -225,7 +219,7 @@ class LocalLauncher:
         coming = [cell for each in self.slots for cell in each.order]
         coming += [cell for _, order in self.held_elsewhere for cell in order]
         for order in self.queue:
-            awaited = self.sweep.awaits(order[0], coming)  # cells of trunks stand alone
+            awaited = self.sweep.trunks.awaits(order[0], coming)  # cells of trunks stand alone
             if not awaited and self.memory.fits(order, device, running, idle=len(beside) - len(running)):
                 return order
             coming += order

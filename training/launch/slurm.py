@@ -163,11 +163,8 @@ class SlurmLauncher:
     def end(self, cell: RunPlan, record: dict) -> None:
         """A cell has a new record."""
         self.fruitless = 0
+        self.outcome.ended(cell.run_id, record)
         self.listener.ended(cell, record)
-        if record["status"] == "failed":
-            self.outcome.failed[cell.run_id] = record["reason"]
-        else:
-            self.outcome.trained.append(cell.run_id)
 
     def look_at_tasks(self) -> None:
         """Ask Slurm which tasks it still has, and submit again what those that are gone have left."""

@@ -110,12 +110,8 @@ class Task:
         orders = [
             tuple(cells[run_id] for run_id in order if run_id in cells) for order in self._submitted.tasks[self.index]
         ]
-        return [order for order in orders if not all(self._is_over(cell.run_id) for cell in order)]
-
-    def _is_over(self, run_id: str) -> bool:
-        """Whether a cell has ended, or failed since it was submitted."""
-        stamp = self._folder.record_stamp(run_id)
-        return self._folder.has_ended(run_id) or stamp != self._submitted.stamps.get(run_id)
+        self._folder.remember_stamps(self._submitted.stamps)
+        return [order for order in orders if not all(self._folder.is_settled(cell.run_id) for cell in order)]
 
     def _launch(self, plan: Plan, orders: list[Order]) -> dict[str, Any]:
         """Train `orders` on this node, as a sweep on a machine of its own does."""

@@ -126,7 +126,7 @@ def _points(line: Line, holder: NDArray[np.int_]) -> tuple[EnvelopePoint, ...]:
     best = line.centre_x + line.theta[0] + line.theta[1] * (grid.log_flops - line.centre_c)
     there = np.isfinite(grid.loss)
     used = set(line.place.tolist())
-    out = []
+    out: list[EnvelopePoint] = []
     for i, size in enumerate(holder):
         if not there[:, i].any():
             continue
@@ -140,7 +140,7 @@ def _points(line: Line, holder: NDArray[np.int_]) -> tuple[EnvelopePoint, ...]:
                 n_params=float(np.exp(grid.log_n[size])),
                 tokens=float(np.exp(grid.log_d[size, i])),
                 loss=float(grid.loss[size, i]),
-                run=grid.curves[grid.curve[size, i]].name,
+                run=grid.curves[int(grid.curve[size, i])].name,
                 status=status,
             )
         )

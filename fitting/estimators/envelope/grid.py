@@ -79,11 +79,12 @@ def curves_at(
 def _pieces(table: CurveTable, skip: float) -> list[_Piece]:
     """What is left of each curve after its start. Raises FitError where no curve keeps two points."""
     whole = table.kind is CurveKind.CHECKPOINTS
-    pieces = []
+    pieces: list[_Piece] = []
     for _, part in table.fitted.groupby("curve"):
         rows = pd.DataFrame(part)
         if whole:
-            rows = rows.loc[rows["tokens"] > skip * rows["tokens"].max() * (1 + 1e-9)]
+            tokens = rows["tokens"].to_numpy(dtype=float)
+            rows = rows.iloc[np.flatnonzero(tokens > skip * tokens.max() * (1 + 1e-9))]
         if len(rows) and len((piece := _Piece.of(rows, whole)).log_flops) >= 2:
             pieces.append(piece)
     if not pieces:
@@ -173,7 +174,7 @@ def _axis(pieces: list[_Piece], flop_points: int) -> Array:
         raise FitError(
             f"{len(pieces)} curves never cover one FLOP value by three: train at least 3 sizes over overlapping compute"
         )
-    return np.linspace(covered.min(), covered.max(), flop_points)
+    return np.linspace(float(covered.min()), float(covered.max()), flop_points)
 
 
 def _straightened(log_flops: Array, first: float) -> Array:
@@ -262,8 +263,10 @@ def _size(
     curves: list[Curve], members: NDArray[np.int_], averaged: bool
 ) -> tuple[Array, Array, NDArray[np.int_], Array, Array]:
     """Loss, ln D, the curve that gave it, and what it carries of the runs' errors and jitter, for one size."""
-    values = np.stack([curves[i].loss for i in members])
-    ends = np.exp([curves[i].end for i in members])
+    places: list[int] = members.tolist()
+    own = [curves[i] for i in places]
+    values = np.stack([curve.loss for curve in own])
+    ends = np.exp([curve.end for curve in own])
     lengths = np.zeros(len(members), dtype=int) if averaged else size_groups(ends, _SAME_TOKENS)
     there = np.isfinite(values)
     alike = lengths[:, None] == np.unique(lengths)  # (members, lengths)
@@ -273,11 +276,11 @@ def _size(
     best = means.argmin(axis=0)
     weights = alike[:, best] * there / np.maximum(np.take_along_axis(count, best[None], axis=0), 1)
     covered = there.any(axis=0)
-    log_d = np.sum(weights * np.nan_to_num([curves[i].log_d for i in members]), axis=0)
+    log_d = np.sum(weights * np.nan_to_num([curve.log_d for curve in own]), axis=0)
     return (
         np.where(covered, means.min(axis=0), np.nan),
         np.where(covered, log_d, np.nan),
         np.where(covered, members[weights.argmax(axis=0)], -1),
-        np.concatenate([w[:, None] * curves[i].carry for w, i in zip(weights, members, strict=True)], axis=1),
-        np.concatenate([w[:, None] * curves[i].jitter for w, i in zip(weights, members, strict=True)], axis=1),
+        np.concatenate([w[:, None] * curve.carry for w, curve in zip(weights, own, strict=True)], axis=1),
+        np.concatenate([w[:, None] * curve.jitter for w, curve in zip(weights, own, strict=True)], axis=1),
     )

@@ -47,7 +47,7 @@ def resampled_lines(line: Line, sigma: float, freedom: int, count: int, seed: in
     base, _ = fit_valley(thin, line.losses[None, kept], line.theta[None])
     # One factor a resample makes the error Student's: sigma is itself estimated from few runs.
     scale = sigma * np.sqrt(freedom / rng.chisquare(freedom, size=count))
-    lines = []
+    lines: list[Array] = []
     for first in range(0, count, _CHUNK):
         some = scale[first : first + _CHUNK]
         errors = some[:, None] * rng.standard_normal((len(some), carry.shape[1]))
@@ -61,7 +61,7 @@ def resampled_lines(line: Line, sigma: float, freedom: int, count: int, seed: in
 
 def _carried(line: Line) -> Array:
     """(P, U): what an error of 1 in each independent run does to each point."""
-    blocks = []
+    blocks: list[Array] = []
     for size, carry in enumerate(line.grid.carry):
         block = np.where((line.size == size)[:, None], carry[line.place], 0.0)
         blocks.append(block[:, block.any(axis=0)])

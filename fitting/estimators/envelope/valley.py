@@ -10,6 +10,7 @@ C and s = beta - alpha; p1 is its a. The form is general near any straight valle
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,4 +131,4 @@ def _step(normal: Array, gradient: Array, damping: Array, pressed: NDArray[np.bo
     least = 1e-14 * diagonal.max(axis=1, keepdims=True) + 1e-300
     ridge = np.maximum(diagonal, least) * damping[:, None] + least
     damped = normal + ridge[:, :, None] * np.eye(N_PARAMETERS)
-    return np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
+    return cast("Array", np.linalg.solve(damped, gradient[:, :, None]))[:, :, 0]

@@ -70,7 +70,7 @@ def _linear_move(form: Form, target: Array, theta: Array, weights: Array, low: A
     cost = np.concatenate([np.zeros(own), weights[used], weights[used]])
     bounds = [*zip(low[free], high[free], strict=True), *[(0, None)] * (2 * count)]
     solved = linprog(cost, A_eq=split, b_eq=residual, bounds=bounds, method="highs")
-    if not solved.success:
+    if not solved.success or solved.x is None:
         return None
     move = np.zeros(len(theta))
     move[free] = solved.x[:own]

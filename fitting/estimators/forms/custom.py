@@ -82,10 +82,11 @@ def fit_custom(
     )
 
 
-def _signature(form: Callable) -> tuple[list[str], list[str]]:
+def _signature(form: Callable[..., ArrayLike]) -> tuple[list[str], list[str]]:
     """The columns and the parameters that `form` names."""
     kinds = inspect.Parameter
-    columns, names = [], []
+    columns: list[str] = []
+    names: list[str] = []
     for name, argument in inspect.signature(form).parameters.items():
         if argument.kind is kinds.KEYWORD_ONLY:
             names.append(name)

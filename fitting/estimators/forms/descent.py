@@ -105,7 +105,7 @@ def minimise(
     """
     lows, highs = (np.broadcast_to(np.asarray(bound, dtype=float), start.shape) for bound in (lower, upper))
     size = max(1, _CHUNK_CELLS // (len(target) * start.shape[1]))
-    parts = []
+    parts: list[Solution] = []
     for first in range(0, len(start), size):
         chunk = slice(first, first + size)
         own = weights if weights.ndim == 1 else weights[chunk]

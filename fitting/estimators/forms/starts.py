@@ -230,7 +230,7 @@ def _projected(task: Task, points: Array, linear: list[int], weights: Array) -> 
     at_origin = points.copy()
     at_origin[:, linear] = [parameter.origin for parameter in own]
     offset = task.predict(at_origin)
-    columns = []
+    columns: list[Array] = []
     for i, parameter in zip(linear, own, strict=True):
         moved = at_origin.copy()
         moved[:, i] += parameter.unit

@@ -50,7 +50,7 @@ def _errors(group: Group, window: float | None, most: int) -> list[tuple[float, 
     losses = group.loss @ mean
     near = np.flatnonzero(losses[1:-1] <= losses.min() * (1 + NEAR)) + 1
     near = near[:: -(-len(near) // most) or 1]
-    errors = []
+    errors: list[tuple[float, float]] = []
     for size in near:
         rest = _without(group, int(size))
         parabola = windowed_parabola(rest, window)

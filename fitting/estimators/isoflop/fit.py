@@ -24,6 +24,7 @@ from .edges import edge_lines, no_interior_minimum
 from .lines import centre_drift, excess_variance, lines_through, power_laws
 from .minima import BudgetMinimum, minimum_of, shifted
 from .noise import Noise, between_cells, noise_of, noisy, variances_of
+from .parabola import Curve
 from .replicates import REPLICATES, SIZE_TOLERANCE
 from .report import notes_of, planned_count_note, reports_of
 
@@ -216,7 +217,8 @@ class _Line:
         freedom = len(self.used) - 2
         # One factor a resample makes the exponent's error Student's: the excess too is estimated, from few budgets.
         wide = np.sqrt(self.excess * freedom / rng.chisquare(freedom, size=count))
-        curves, variances = [], []
+        curves: list[Curve] = []
+        variances: list[Array] = []
         for i, budget in enumerate(self.used):
             curve, shown = noisy(budget, noise, i, count, rng)
             if self.variance is not None:

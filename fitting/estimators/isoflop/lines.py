@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,8 @@ def lines_through(
     centre = weights @ log_flops / total
     offset = log_flops[None, :] - centre[:, None]
     spread = np.where(fine, np.sum(weights * offset**2, axis=1), 1.0)
-    means, slopes = [], []
+    means: list[Array] = []
+    slopes: list[Array] = []
     for values in ([curve.x for curve in curves], [curve.log_d for curve in curves]):
         y = np.where(inside, np.stack(values, axis=1), 0.0)
         means.append(np.sum(weights * y, axis=1) / total)
@@ -59,8 +61,10 @@ def excess_variance(log_flops: Array, x: Array, variance: Array) -> float:
     weights = variance.min() / variance
     design = np.stack([np.ones_like(log_flops), log_flops - log_flops.mean()], axis=1)
     normal = design.T @ (weights[:, None] * design)
-    residuals = x - design @ np.linalg.solve(normal, design.T @ (weights * x))
-    spare = weights.sum() - np.trace(np.linalg.solve(normal, design.T @ ((weights**2)[:, None] * design)))
+    residuals = x - design @ cast("Array", np.linalg.solve(normal, design.T @ (weights * x)))
+    spare = weights.sum() - np.trace(
+        cast("Array", np.linalg.solve(normal, design.T @ ((weights**2)[:, None] * design)))
+    )
     return max(0.0, float((weights @ residuals**2 - freedom * variance.min()) / spare))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,9 @@ def noise_of(used: list[BudgetMinimum]) -> Noise | None:
     A residual shrinks by the leverage of its run; that is undone. Runs of one size count in full: where a size's
     mean stands for them, their scatter about it is added to the residuals'.
     """
-    sums, freedoms, pool = [], [], []
+    sums: list[float] = []
+    freedoms: list[int] = []
+    pool: list[Array] = []
     for budget in used:
         smooth, scatter = budget.smooth, budget.group.scatter
         losses = budget.group.loss[smooth.used]
@@ -99,12 +102,12 @@ def noise_of(used: list[BudgetMinimum]) -> Noise | None:
     if np.isfinite(prior):
         sigma = np.sqrt((prior * centre + squares) / (prior + freedom))
     # Noise of rounding may be exactly none: then there is nothing to draw.
-    drawn = np.concatenate([values / (own or 1.0) for values, own in zip(pool, sigma, strict=True)])
-    drawn = drawn - drawn.mean()
+    drawn = np.concatenate([values / (own or 1.0) for values, own in zip(pool, sigma.tolist(), strict=True)])
+    drawn = cast("Array", drawn - drawn.mean())
     source = "residuals and replicates" if any(_replicated(budget) for budget in used) else "residuals"
     between = float(np.sqrt(used[0].shape.between)) * pooled
     said = LossNoise(pooled, int(freedom.sum()), source, prior, between)
-    return Noise(said, sigma, drawn / (np.sqrt(np.mean(drawn**2)) or 1.0), centre, rounding)
+    return Noise(said, sigma, drawn / (float(np.sqrt(np.mean(drawn**2))) or 1.0), centre, rounding)
 
 
 def variances_of(used: list[BudgetMinimum], noise: Noise | None) -> Array | None:
@@ -117,11 +120,11 @@ def variances_of(used: list[BudgetMinimum], noise: Noise | None) -> Array | None
     if used[0].method == "parabola":
         return noise.sigma**2 * np.array([float(budget.found.variance[0]) for budget in used])
     rng = generator(0)  # part of the point estimate: no seed of the caller's changes it
-    variances = []
+    variances: list[float] = []
     for place, budget in enumerate(used):
         draws, _ = noisy(budget, noise, place, _SPLINE_DRAWS, rng)
         kept = draws.x[draws.interior]
-        variances.append(np.var(kept) if len(kept) > _SPLINE_DRAWS // 2 else np.nan)
+        variances.append(float(np.var(kept)) if len(kept) > _SPLINE_DRAWS // 2 else np.nan)
     known = np.array(variances)
     if not (known > 0).any():
         return None

@@ -54,7 +54,7 @@ def settings_of(frame: pd.DataFrame) -> NDArray[np.int_] | None:
     columns = [name for name in SETTINGS if name in frame]
     if not columns:
         return None
-    return frame.groupby(columns, sort=True, dropna=False).ngroup().to_numpy(dtype=int)
+    return np.asarray(frame.groupby(columns, sort=True, dropna=False).ngroup(), dtype=int)
 
 
 def searched(part: pd.DataFrame) -> bool:

@@ -15,7 +15,8 @@ Array = NDArray[np.float64]
 
 def reports_of(budgets: list[BudgetMinimum], noise: Noise | None, variance: Array | None) -> tuple[Minimum, ...]:
     """One `Minimum` a budget; `noise` and `variance` are those of the interior ones in their order."""
-    place, reports = 0, []
+    place = 0
+    reports: list[Minimum] = []
     for budget in budgets:
         sigma, error = None if noise is None else noise.pooled.sigma, None
         if budget.interior:
@@ -75,7 +76,7 @@ def _bend(budget: BudgetMinimum, sigma: float | None) -> dict[str, float]:
 
 def notes_of(grouping: Grouping, unbudgeted: str, budget_tolerance: float) -> tuple[str, ...]:
     """What was assumed or done, in sentences; `unbudgeted` says why budgets were guessed, "" if they were not."""
-    notes = []
+    notes: list[str] = []
     groups = grouping.groups
     if unbudgeted:
         notes.append(f"{unbudgeted}: runs chained by FLOP gaps under {budget_tolerance:.0%} are one budget")

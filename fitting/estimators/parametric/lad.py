@@ -8,6 +8,7 @@ Newton's method on the optimality conditions (the zero residuals and the station
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def search_lad(problem: Problem, form: Form, weights: Array) -> Solution:
     ends = [
         _vertex(replace(problem, delta=_WIDTHS[-1], basis=form.basis(held(start))), start, weights) for start in theta
     ]
-    order = np.argsort([value for _, value, _ in ends], kind="stable")
+    order: list[int] = np.argsort([value for _, value, _ in ends], kind="stable").tolist()
     return Solution(
         np.array([ends[i][0] for i in order]).reshape(-1, 5),
         np.array([ends[i][1] for i in order]),
@@ -64,7 +65,7 @@ def _vertex(problem: Problem, theta: Array, weights: Array) -> tuple[Array, floa
     problem, theta = _isolated(problem, theta, weights)
     residual = residuals(problem, theta[None])[0]
     zero, sign = np.abs(residual) <= problem.delta, np.sign(residual)
-    slopes = np.where(zero, residual / problem.delta, sign)
+    slopes = cast("Array", np.where(zero, residual / problem.delta, sign))
     end = theta.copy()
     for _ in range(_VERTEX_STEPS):
         step, change = _kkt_step(problem, end, weights, zero, slopes)

@@ -71,7 +71,7 @@ class Rows:
         features = np.stack([np.ones_like(x), x, x * x, y, y * y, x * y], axis=1)
         return cls(x, y, loss, np.log(loss), features, x_mean, y_mean)
 
-    def __getitem__(self, keep: NDArray | slice) -> Rows:
+    def __getitem__(self, keep: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Rows:
         """Some of the rows, centred as all were."""
         return Rows(
             self.x[keep],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,7 +30,7 @@ class LeftOut:
     nothing could be fitted to the rows that stayed, `params_exponent` also where a power term is absent.
     """
 
-    groups: NDArray
+    groups: NDArray[Any]
     parameters: Array
     params_exponent: Array
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from scipy.special import fdtrc
 
@@ -30,7 +32,7 @@ def correlation(profile: Profile, exponent: float, b: float) -> float | None:
     power = b / exponent * np.exp(-exponent * profile.log_x)
     slopes = np.stack([np.ones_like(power), power, -power * profile.log_x]) * profile.weight
     slopes /= np.linalg.norm(slopes, axis=1, keepdims=True)  # which a correlation does not see
-    covariance = np.linalg.pinv(slopes @ slopes.T)
+    covariance = cast("Array", np.linalg.pinv(slopes @ slopes.T))
     variance = covariance[0, 0] * covariance[2, 2]
     return float(np.clip(covariance[0, 2] / np.sqrt(variance), -1, 1)) if variance > 0 else None
 

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results import Estimate, FitStatus
+from ...shown import Shown
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class OffsetPowerLaw:
+@dataclass(frozen=True, repr=False)
+class OffsetPowerLaw(Shown, says="laws.offset_power"):
     """y = offset + coefficient x^-exponent (falling) or offset - coefficient x^-exponent (rising), exponent > 0.
 
     Kaplan 2020 (arXiv:2001.08361, section 1.2) has it without, Henighan 2020 (arXiv:2010.14701, equation 1.1) with the
@@ -78,8 +79,8 @@ class Replicates:
     lack_of_fit_p: float | None  # None where the law leaves no degree of freedom
 
 
-@dataclass(frozen=True)
-class PowerFit:
+@dataclass(frozen=True, repr=False)
+class PowerFit(Shown, says="law_fits.power"):
     """A one-dimensional law by least squares, and the laws that the points do not tell from it.
 
     `region` holds laws on the edge of the set whose sum of squares is within the profile limit; None where there is no

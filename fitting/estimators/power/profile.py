@@ -112,7 +112,7 @@ class Profile:
         if self.squares_at(inside) >= limit:
             return inside
         ends = np.log([outside, inside])
-        return float(np.exp(brentq(lambda log: self.squares_at(float(np.exp(log))) - limit, *ends)))  # pyright: ignore
+        return float(np.exp(brentq(lambda log: self.squares_at(float(np.exp(log))) - limit, *ends)))
 
     def region(self, limit: float, best: float) -> tuple[Array, Array, Array]:
         """Exponents, m and b, shape (k,) each, on the edge of the set of laws with squares within `limit`.

@@ -63,10 +63,11 @@ class Notice:
 
 @dataclass(frozen=True)
 class Commands:
-    """Shell commands, shown as they are typed."""
+    """Shell commands, or the lines of a file, shown as they are typed; `folded` away behind the title."""
 
     lines: tuple[str, ...]
     title: str = ""
+    folded: bool = False
 
 
 Part = Picture | PageTable | Paragraph | Notice | Commands
@@ -107,8 +108,9 @@ class Slider:
     """Budgets `flops` (k,), rising evenly in log C, and what laws answer there; between them log-log interpolation.
 
     `measured` bounds the compute of the runs (FLOPs): outside it the page says how far it extrapolates. Cost is
-    C / `flops_per_second` in device-hours times `price_per_hour` (dollars), both editable in the page; `rate_words`
-    and `price_words` say where the defaults come from. `start` is the budget first shown. `level` is the intervals'.
+    C / `flops_per_second` in device-hours times `price_per_hour` (dollars; 0: not known), both editable in the page;
+    `rate_words` and `price_words` say where the defaults come from. `start` is the budget first shown. `level` is the
+    intervals'.
     """
 
     flops: Array

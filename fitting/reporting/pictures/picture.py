@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Symbol = Literal["circle", "diamond", "square", "cross", "triangle"]
 Dash = Literal["solid", "dash", "dot"]
-Written = Literal["number", "count", "flops", "percent"]  # how an axis writes its ticks
+Written = Literal["number", "count", "flops", "percent"]  # how an axis writes its ticks; percent: of fractions
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Points:
     """Markers at `x`, `y` (n,). `low` and `high` are bounds (n,) of the `error` coordinate, drawn as bars.
 
     `hover` has a text for each point, its lines separated by newlines; `links` an address or "" for each, opened by a
-    click in the page. `size` is a diameter in points of print. `axis_edge` marks points that are beyond the limits and
-    drawn on the edge.
+    click in the page. `size` is a diameter in points of print; `edge` the colour of an outline and of the bars, "" for
+    `color`. `axis_edge` marks points that lie beyond the limits, given at the edge's coordinates and drawn whole there.
     """
 
     x: Array
@@ -57,6 +57,7 @@ class Points:
     hover: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     axis_edge: bool = False
+    edge: str = ""
 
 
 @dataclass(frozen=True)

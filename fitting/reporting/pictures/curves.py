@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import Akima1DInterpolator
 
-from ..results import Minimum
+from ...results import Minimum
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -37,15 +39,15 @@ def budget_curve(
     if len(np.unique(x[inside])) < 3:
         return None
     centre = x[inside].mean()
-    coefficients = np.polyfit(x[inside] - centre, loss[inside], 2)
-    grid = np.linspace(x[inside].min(), x[inside].max(), _POINTS)
-    return np.exp(grid), np.polyval(coefficients, grid - centre)
+    coefficients = cast("NDArray[np.float64]", np.polyfit(x[inside] - centre, loss[inside], 2))
+    grid = np.linspace(float(x[inside].min()), float(x[inside].max()), _POINTS)
+    return np.exp(grid), np.asarray(np.polyval(coefficients, grid - centre), dtype=float)
 
 
 def _spline(x: NDArray[np.float64], loss: NDArray[np.float64]) -> Curve:
     sizes, places = np.unique(x, return_inverse=True)
     means = np.bincount(places, weights=np.log(loss)) / np.bincount(places)
-    grid = np.linspace(sizes[0], sizes[-1], _POINTS)
+    grid = np.linspace(float(sizes[0]), float(sizes[-1]), _POINTS)
     return np.exp(grid), np.exp(Akima1DInterpolator(sizes, means)(grid))
 
 

@@ -1,0 +1,150 @@
+"""What a report is made of: a sweep, the folder of a fit, or runs read anew, each analysed as it was before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from isoflop.fitting.analysis import Analysis, Options, analyse
+from isoflop.fitting.curves import CurveTable
+from isoflop.fitting.diagnostics import Warn
+from isoflop.fitting.errors import InputError
+from isoflop.fitting.fit_folder import CURVES_NAME, FIT_NAME, RUNS_NAME, options_in, read_fit, read_fit_folder
+from isoflop.fitting.readers.curves import load_curves
+from isoflop.fitting.readers.sweep import PLAN_NAME
+from isoflop.fitting.reporting.report.runs import with_addresses
+from isoflop.fitting.reporting.report.sweep import SweepDetails, sweep_details
+from isoflop.fitting.runs import RunTable
+from isoflop.scripts.reading import Reading
+
+_SAME = 1e-6  # relative: the same code and runs give the same number to the last digit
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The analysis of the sources, and where it is from: `folder` is the sweep's or the fit's own, None for others.
+
+    `curves` are training curves beside the analysis's own, `doubts` say where it differs from the fit that was
+    written, `fit_words` are the options by which `fit` makes the same fit.
+    """
+
+    analysis: Analysis
+    folder: Path | None
+    sweep: SweepDetails | None
+    curves: CurveTable | None
+    files: tuple[Path, ...]
+    doubts: tuple[Warn, ...]
+    fit_words: tuple[str, ...]
+    where: str = ""  # which rows, as --where says it
+
+
+def take(sources: Sequence[str], reading: Reading) -> Taken:
+    """Read and analyse. Raises InputError for what cannot be read, FitError where the runs admit no answer."""
+    first = Path(sources[0])
+    if len(sources) == 1 and first.is_dir():
+        if (first / PLAN_NAME).is_file():
+            return _sweep(first, str(sources[0]), reading)
+        if (first / FIT_NAME).is_file():
+            return _fit(first, reading)
+    if len(sources) == 1 and first.name == FIT_NAME and first.is_file():
+        return take([str(first.parent)], reading)
+    table = reading.runs(sources)
+    options = Options(keep_flagged=reading.keep_flagged)
+    files = tuple(Path(source) for source in sources if Path(source).is_file())
+    analysis = analyse(table, options, tuple(sources))
+    return Taken(analysis, None, None, None, files, (), _words(options, reading), reading.where or "")
+
+
+def _sweep(folder: Path, source: str, asked: Reading) -> Taken:
+    path = folder / FIT_NAME
+    earlier = read_fit(path) if path.is_file() and not asked.asked else None
+    reading = asked if earlier is None else Reading.from_report(earlier)
+    runs = reading.runs([source])  # first: it checks the plan and the records
+    details = sweep_details(folder)
+    options = None if earlier is None else options_in(earlier)
+    if options is None:
+        options = _planned(details.config, asked.keep_flagged)
+    analysis = analyse(runs, options, (source,), reading.curve_table([source]))
+    analysis = with_addresses(analysis, details.addresses)
+    doubts = _differences(earlier, analysis, path)
+    curves = _curves(source)
+    return Taken(analysis, folder, details, curves, (), doubts, _words(options, reading), reading.where or "")
+
+
+def _fit(folder: Path, asked: Reading) -> Taken:
+    said = [name for name in ("columns", "mapping", "ends") if getattr(asked, name)]
+    if said:
+        raise InputError(f"--{said[0]}: {folder} holds runs that were read already; leave it out, or give their source")
+    found = read_fit_folder(folder)
+    table: RunTable = found.table if asked.where is None else found.table.where(asked.where)
+    options = found.options
+    analysis = analyse(table, options, tuple(found.report.get("source") or ()), found.curves)
+    doubts = () if asked.asked else _differences(found.report, analysis, folder / FIT_NAME)
+    files = tuple(path for name in (RUNS_NAME, CURVES_NAME) if (path := folder / name).is_file())
+    reading = Reading.from_report(found.report)
+    where = " and ".join(part for part in (reading.where, asked.where) if part)
+    return Taken(analysis, folder, None, None, files, doubts, _words(options, reading), where)
+
+
+def _planned(config: Mapping[str, Any], keep_flagged: bool) -> Options:
+    """As `sweep` fits: by the part `fit` of its config."""
+    known = {field.name for field in fields(Options)}
+    settings = {name: value for name, value in (config.get("fit") or {}).items() if name in known}
+    return Options(**settings, keep_flagged=keep_flagged)
+
+
+def _curves(source: str) -> CurveTable | None:
+    """The sweep's training curves; None where none was logged."""
+    try:
+        return load_curves(source)
+    except InputError:
+        return None
+
+
+def _differences(earlier: Mapping[str, Any] | None, analysis: Analysis, path: Path) -> tuple[Warn, ...]:
+    """A warning where the fit that was written says other numbers than this one."""
+    if earlier is None:
+        return ()
+    now = analysis.to_json()
+    changed = [
+        f"{method} a {before:.3f}, now {after:.3f}"
+        for method, fit in now["fits"].items()
+        if (after := (fit.get("params_exponent") or {}).get("value")) is not None
+        and (before := (earlier["fits"].get(method, {}).get("params_exponent") or {}).get("value")) is not None
+        and not math.isclose(before, after, rel_tol=_SAME)
+    ]
+    gone = sorted(set(earlier["fits"]).symmetric_difference(now["fits"]))
+    changed += [f"only one of them has {' and '.join(gone)}"] if gone else []
+    if earlier.get("n_runs") != now["n_runs"]:
+        changed.insert(0, f"{earlier.get('n_runs')} runs, now {now['n_runs']}")
+    if not changed:
+        return ()
+    versions = (earlier.get("isoflop_version"), now["isoflop_version"])
+    why = "other runs" if earlier.get("n_runs") != now["n_runs"] else "another version or other files"
+    if None not in versions and versions[0] != versions[1]:
+        why = f"isoflop {versions[0]} then, {versions[1]} now"
+    text = f"{path} was fitted to say otherwise: {', '.join(changed)} ({why}); fit again to have one answer"
+    return (Warn("differs_from_fit", text),)
+
+
+def _words(options: Options, reading: Reading) -> tuple[str, ...]:
+    """The options of `fit`, as on a command line, that differ from its defaults."""
+    renamed = {"methods": "method", "fixed_E": "fixed-e"}
+    words = list(reading.words)
+    for each in fields(Options):
+        value = getattr(options, each.name)
+        if value == each.default or each.name in ("by_convention", "keep_flagged"):
+            continue
+        option = f"--{renamed.get(each.name, each.name).replace('_', '-')}"
+        if each.name == "holdout":
+            words.append("--no-holdout")
+        elif value is True:
+            words.append(option)
+        else:
+            words.append(
+                f"{option} {','.join(value) if isinstance(value, tuple) else 'none' if value is None else value}"
+            )
+    return tuple(words)
