@@ -6,7 +6,7 @@ A sweep folder has its records; what `fit --out` writes has these.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from .options import Options
 from .runs import RunTable
 
 FIT_NAME, RUNS_NAME, CURVES_NAME = "fit.json", "runs.csv", "curves.csv"
+_FILES = {RUNS_NAME: "runs_file", CURVES_NAME: "curves_file"}  # and the key of fit.json that says how each is read
 MOST_ROWS = 1_000_000  # of a table that is written again beside its fit
 
 
@@ -39,16 +40,37 @@ class FitFolder:
         return options_in(self.report) or Options()
 
 
+def check_replaceable(folder: Path, sources: Sequence[str]) -> None:
+    """Raises InputError where writing rows into `folder` would replace a table that is read now, or is not a fit's."""
+    path = folder / FIT_NAME
+    try:
+        said = read_fit(path) if path.is_file() else {}
+    except InputError:
+        said = {}
+    for name, key in _FILES.items():
+        file = folder / name
+        if not file.exists():
+            continue
+        if any(Path(source).exists() and file.samefile(source) for source in sources):
+            raise InputError(f"--out {folder}: {file} is read, and would be replaced; name another folder")
+        if not is_object(said.get(key)):
+            raise InputError(f"--out {folder}: {file} is no table of a fit, and would be replaced; name another folder")
+
+
 def write_rows(folder: Path, table: RunTable, curves: CurveTable | None = None) -> dict[str, Any]:
     """Write runs.csv, and curves.csv where there are `curves`, into `folder`; returns what fit.json says of them.
 
-    `table` is what was read, before a convention is chosen. Nothing is written of more than a million rows.
+    `table` is what was read, before a convention is chosen. Nothing is written of more than a million rows, and what an
+    earlier fit wrote there goes.
     """
-    said: dict[str, Any] = {"runs_file": None, "curves_file": None}
+    said: dict[str, Any] = dict.fromkeys(_FILES.values())
     if len(table) <= MOST_ROWS:
         said["runs_file"] = _written(folder / RUNS_NAME, table)
     if curves is not None and len(curves) <= MOST_ROWS:
         said["curves_file"] = _written(folder / CURVES_NAME, curves.table) | {"kind": str(curves.kind)}
+    for name, key in _FILES.items():
+        if said[key] is None:
+            (folder / name).unlink(missing_ok=True)
     return said
 
 

@@ -13,7 +13,7 @@ from isoflop.fitting.analysis import METHODS, Analysis, Options, analyse
 from isoflop.fitting.curves import CurveTable
 from isoflop.fitting.errors import FitError, InputError
 from isoflop.fitting.estimators.parametric.objectives import OBJECTIVES
-from isoflop.fitting.fit_folder import FIT_NAME, write_rows
+from isoflop.fitting.fit_folder import FIT_NAME, check_replaceable, write_rows
 from isoflop.fitting.jsonio import to_strict, write_json_atomic
 from isoflop.fitting.readers.sweep import PLAN_NAME
 from isoflop.fitting.reporting.figures import save_figures
@@ -186,6 +186,8 @@ def main(
     if curves and not options.asks("envelope"):
         raise InputError("--curves is for --method envelope, not for what --method names")
     check_writable(None, out)
+    if folder is not None and folder != own:
+        check_replaceable(folder, source)
     reading = Reading(
         columns=columns_of(columns, loss),
         mapping=None if mapping is None else str(mapping),

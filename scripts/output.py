@@ -141,7 +141,7 @@ def check_writable(json_file: str | None, out: Path | None = None) -> None:
             raise InputError(
                 f"--json {json_file}: no file in a folder that exists; make {path.parent} first, or give -"
             )
-        if path.exists() and not path.is_file():
+        if (path.exists() and not path.is_file()) or path.absolute().is_relative_to("/dev"):
             raise InputError(f"--json {json_file}: is a device or a pipe; give - for standard output")
     if out is not None and not next(path for path in (out, *out.absolute().parents) if path.exists()).is_dir():
         raise InputError(f"--out {out}: a file is in the way; name a folder")

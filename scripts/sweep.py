@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isoflop.fitting.errors import InputError
+from isoflop.fitting.errors import FitError, InputError
 from isoflop.scripts.cli import FAILED, ConfigFile, Debug, Overrides, run
 from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.scripts.plan_costs import cost_lines
@@ -146,7 +146,11 @@ def main(
     mirrored = mirror_rest(plan, sweep)
     fitted: Mapping[str, Any] = {}
     if len(failed) < len(plan.cells):
-        report, written = fit_sweep(plan, sweep, new=bool(mirrored or trained))
+        try:
+            report, written = fit_sweep(plan, sweep, new=bool(mirrored or trained))
+        except FitError as error:
+            write_json(json_file, _told(plan, sweep, trained) | {"why": str(error)})
+            raise
         fitted = {"fit": written[0], "written": written[1:], "exponents": _exponents(report)}
     write_json(json_file, _told(plan, sweep, trained) | fitted)
     return FAILED if failed else 0

@@ -11,7 +11,7 @@ import pytest
 
 from isoflop.fitting.laws import ChinchillaLaw, DataConstrainedLaw
 
-from .test_bad_input import GOOD
+from .test_bad_input import GOOD, refused
 
 
 @pytest.fixture
@@ -42,6 +42,23 @@ def test_fit_writes_its_report_and_figures_where_told(command: Callable[..., Any
     figures = sorted(path.name for path in (tmp_path / "fit" / "figures").iterdir())
     assert figures == [f"{name}.{kind}" for name in ("allocation", "isoflop_curves") for kind in ("pdf", "png", "svg")]
     assert 'width="288pt"' in (tmp_path / "fit" / "figures" / "isoflop_curves.svg").read_text()  # 4 inches
+
+
+def test_a_fit_never_replaces_the_table_it_reads_or_one_of_somebody_else(
+    command: Callable[..., Any], runs: Path, tmp_path: Path
+) -> None:
+    own = runs
+    other = tmp_path / "other" / "runs.csv"
+    other.parent.mkdir()
+    other.write_text("mine\n")
+    quick = ("--method", "parametric", "--resamples", "0")
+    refused(command("fit", own, "--out", tmp_path, *quick), f"{own} is read, and would be replaced")
+    refused(command("fit", own, "--out", other.parent, *quick), f"{other} is no table of a fit, and would be replaced")
+    assert (own.read_text(), other.read_text()) == (GOOD, "mine\n")
+    folder = tmp_path / "fits"
+    for _ in range(2):  # its own it replaces
+        assert command("fit", own, "--out", folder, *quick).status == 0
+    refused(command("fit", folder / "runs.csv", "--out", folder, *quick), "is read, and would be replaced")
 
 
 def test_fit_alone_writes_nothing(command: Callable[..., Any], runs: Path, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_every_command_has_the_option_by_one_declaration(name: str) -> None:
 def test_a_file_that_cannot_be_is_told_before_the_work(
     command: Callable[..., Any], places: dict[str, str], words: tuple[str, ...]
 ) -> None:
-    for target in ("/nowhere/x.json", "/dev/null", places["sweep"]):
+    for target in ("/nowhere/x.json", "/dev/null", "/dev/stdout", places["sweep"]):
         done = command(*(word.format(**places) for word in words), "--json", target)
         assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
         assert done.err.startswith(f"error: --json {target}: ")
