@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .arguments import require_table
 from .by_convention import carrying_law, other_conventions
 from .curves import CurveTable, curves_of
 from .diagnostics import Fits, Warn, overlap, warnings_of
@@ -118,10 +119,13 @@ def analyse(
     Without `curves` the table's own rows make them. Approach 1 is fitted unasked only where that is unbiased: not
     from the middle of decaying schedules. A method among several that has no answer becomes a warning "no_isoflop",
     "no_parametric", ...; the only one asked for raises its FitError, as does a table on which none has an answer.
-    Raises InputError for a convention that the table lacks and for a table of one budget when isoflop is asked for.
+    A table that counts by `with_conventions` is fitted so, unless `options` name other counts; the result's options
+    then name those of the table. Raises InputError for a convention that the table lacks and for a table of one budget
+    when isoflop is asked for.
     """
-    options = options or Options()
-    base = RunTable(table.frame, table.notes, keep_flagged=options.keep_flagged or table.keep_flagged)
+    require_table(table)
+    options = counted_as(options or Options(), table)
+    base = replace(table.as_given, keep_flagged=options.keep_flagged or table.keep_flagged)
     chosen = base.with_conventions(options.n_params, options.flops)
     failures: list[Warn] = []
     remarks: list[str] = []
@@ -145,7 +149,7 @@ def analyse(
         parametric=parametric,
         isoflop=attempt(
             "isoflop",
-            lambda: fit_groups(chosen, labels, guessed=guessed, law=law, **_isoflop_options(options), **words),
+            lambda: fit_groups(chosen, labels, guessed=guessed, law=law, **options.for_isoflop, **words),
         ),
         envelope=attempt("envelope", lambda: _envelope(points, options, remarks)),
         kaplan=attempt(
@@ -178,6 +182,15 @@ def analyse(
     )
 
 
+def counted_as(options: Options, table: RunTable) -> Options:
+    """The same options, with the counts of `table` where they name none of their own."""
+    return replace(
+        options,
+        n_params=table.counted_n_params if options.n_params == "n_params" else options.n_params,
+        flops=table.counted_flops if options.flops == "flops" else options.flops,
+    )
+
+
 def _profile(table: RunTable, fit: ParametricFit, options: Options) -> ExponentProfile | None:
     """Of alpha and beta; None where one is tied, on its bound or not there, and of more rows than it is worth."""
     frame = table.fitted
@@ -188,13 +201,6 @@ def _profile(table: RunTable, fit: ParametricFit, options: Options) -> ExponentP
         words["weights"] = frame[options.weights].to_numpy(dtype=float)
     columns = (frame[name].to_numpy(dtype=float) for name in ("n_params", "tokens", "loss"))
     return exponent_profile(fit_law(*columns, **words), fit, level=options.level, points=_PROFILE_POINTS)
-
-
-def _isoflop_options(options: Options) -> dict[str, Any]:
-    """A count asked for by name is the one that fits speak, whatever the budgets were planned in."""
-    own = options.for_isoflop
-    named = options.flops != "flops" and own["common_flops"] == "auto"
-    return own | {"common_flops": "runs"} if named else own
 
 
 def _points(table: RunTable, curves: CurveTable | None, options: Options, remarks: list[str]) -> CurveTable | None:

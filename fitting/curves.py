@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .arguments import require_table
 from .errors import InputError
 from .runs import RunTable
 from .shown import Shown
@@ -61,7 +62,7 @@ class CurveTable(Shown, says="runs.curve_table"):
         from .reporting.pictures.paper import draw
         from .reporting.pictures.training_curves import training_curves_picture
 
-        return draw(training_curves_picture(self))
+        return draw(training_curves_picture(self, self.table.counted_n_params, self.table.counted_flops))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -116,6 +117,13 @@ class CurveTable(Shown, says="runs.curve_table"):
         return pd.Series(frame.groupby("curve")["tokens"].transform("nunique")).to_numpy() >= 2
 
 
+def require_curves(curves: object) -> None:
+    """Raises InputError for what is no CurveTable."""
+    if not isinstance(curves, CurveTable):
+        remedy = "curves_of(table), or load_curves(path)"
+        raise InputError(f"a CurveTable is wanted, not {type(curves).__name__}: {remedy}")
+
+
 def curves_of(table: RunTable, *, size_tolerance: float = SIZE_TOLERANCE) -> CurveTable:
     """The curves in a table of runs.
 
@@ -123,6 +131,7 @@ def curves_of(table: RunTable, *, size_tolerance: float = SIZE_TOLERANCE) -> Cur
     curve. Else each row is a run of its own, and the end points of one size are one curve; sizes chained by gaps
     of less than `size_tolerance` (a fraction) are one. Raises InputError where neither gives a curve of two points.
     """
+    require_table(table)
     names, kind = curve_names(table, size_tolerance)
     notes = table.notes
     if kind is CurveKind.END_POINTS:

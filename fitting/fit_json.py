@@ -26,6 +26,7 @@ _LINE_COLUMNS = ("log_params_coefficient", "params_exponent", "log_tokens_coeffi
 _DIGITS = 8  # of resamples: forecasts far beyond the runs multiply what is cut off
 _ARRAYS = ("resamples",)  # written by columns
 _LAWS = ("params_law", "tokens_law", "law")  # written by their parts
+_COUNTS = ("counted_n_params", "counted_flops")  # written once, in `conventions`
 
 
 def report_of(analysis: Analysis) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def isoflop_version() -> str | None:
 
 def _flat(fit: Any, *left_out: str) -> dict[str, Any]:
     """The fields of a result, nested ones as objects, without arrays and laws."""
-    names = [field.name for field in fields(fit) if field.name not in (*_ARRAYS, *_LAWS, *left_out)]
+    names = [field.name for field in fields(fit) if field.name not in (*_ARRAYS, *_LAWS, *_COUNTS, *left_out)]
     values = {name: getattr(fit, name) for name in names}
     return {name: _plain(value) for name, value in values.items()}
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, stdtrit
 
+from .arguments import check_fit
 from .errors import FitError, InputError
 from .estimators.isoflop import fit_isoflop
 from .estimators.isoflop.budgets import budget_labels
@@ -131,6 +132,7 @@ def hold_out(
     be fitted without some budget is named in `failed` and takes part where it can. Raises InputError for `labels` of
     the wrong length, FitError for fewer than `min_budgets` budgets or where no law predicts the largest.
     """
+    check_fit(table, level)
     frame = table.fitted
     own = budget_labels(table)[0] if labels is None else np.asarray(labels, dtype=float).reshape(-1)
     if len(own) != len(frame):
@@ -149,17 +151,10 @@ def hold_out(
     failed: list[str] = []
     predicted: dict[str, Array] = {}
     for name, fitter in laws.items():
-        results: list[HeldOutBudget] = []
-        for budget in budgets:
-            try:
-                result, values = folds.leave_out(budget, fitter)
-            except FitError as error:
-                failed.append(f"{name} without {budget:.3g}: {error}")
-                continue
-            results.append(result)
-            if budget == budgets[-1]:
-                predicted[name] = values
-        each[name] = tuple(results)
+        each[name], of_largest, reasons = folds.leave_each_out(fitter)
+        failed += [f"{name} {reason}" for reason in reasons]
+        if of_largest is not None:
+            predicted[name] = of_largest
     if not predicted:
         raise FitError(f"no law can be fitted without the largest budget: {'; '.join(failed)}")
     last = np.flatnonzero(own == budgets[-1])
@@ -192,6 +187,22 @@ class _Folds:
     loss: Array
     labels: Array
     budgets: Array
+
+    def leave_each_out(self, fitter: LawFitter) -> tuple[tuple[HeldOutBudget, ...], Array | None, list[str]]:
+        """The errors at each budget, the losses predicted at the largest, and why a budget has no errors."""
+        results: list[HeldOutBudget] = []
+        predicted: Array | None = None
+        failed: list[str] = []
+        for budget in self.budgets:
+            try:
+                result, values = self.leave_out(budget, fitter)
+            except FitError as error:
+                failed.append(f"without {budget:.3g}: {error}")
+                continue
+            results.append(result)
+            if budget == self.budgets[-1]:
+                predicted = values
+        return tuple(results), predicted, failed
 
     def leave_out(self, budget: float, fitter: LawFitter) -> tuple[HeldOutBudget, Array]:
         """The errors at one budget of a law fitted to the others, and the losses it predicts there."""

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from .curves import CurveKind, CurveTable
 from .errors import InputError
 from .estimators.envelope.grid import curves_at
-from .runs import FLOPS_COLUMNS, RunTable
+from .run_columns import FLOPS_SPENT
+from .runs import RunTable
 
 SMOOTHING = 0.2  # in ln tokens, as for approach 1
 SKIP = 0.05  # of a run's tokens: its start
@@ -68,6 +69,6 @@ def _row(end: pd.Series, name: str, flops: float, tokens: float, loss: float) ->
     """Any count of FLOPs grows as the tokens, so at this point each has the share of its end that `flops` has."""
     share = flops / float(np.asarray(end["flops"]))
     of_run: dict[str, Any] = {str(column): value for column, value in end.items() if column not in _OF_A_POINT}
-    counts = {column: end[column] * share for column in FLOPS_COLUMNS if column in end}
+    counts = {column: end[column] * share for column in FLOPS_SPENT if column in end}
     here = {"run": f"{name} at {flops:g}", "curve": name, "flops": flops, "budget": flops}
     return of_run | counts | here | {"tokens": tokens, "loss": loss, _END: end["flops"]}

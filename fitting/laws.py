@@ -21,12 +21,18 @@ class PowerLaw(Shown, says="laws.power"):
 
     @classmethod
     def from_log(cls, log_coefficient: float, exponent: float) -> PowerLaw:
-        """From ln coefficient, as lines are fitted."""
-        return cls(float(np.exp(log_coefficient)), exponent)
+        """From ln coefficient, as lines are fitted.
+
+        A coefficient beyond the numbers is infinite, one below them NaN: such a line predicts nothing finite.
+        """
+        with np.errstate(over="ignore"):
+            coefficient = float(np.exp(log_coefficient))
+        return cls(coefficient or float("nan"), exponent)
 
     def __call__(self, flops: ArrayLike) -> NDArray[np.float64]:
-        """y at each of `flops`, in the unit of the coefficient."""
-        return np.exp(np.log(self.coefficient) + self.exponent * np.log(np.asarray(flops, dtype=float)))
+        """y at each of `flops`, in the unit of the coefficient; infinite beyond the numbers."""
+        with np.errstate(over="ignore"):
+            return np.exp(np.log(self.coefficient) + self.exponent * np.log(np.asarray(flops, dtype=float)))
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import check_interval
 from .errors import InputError
 from .estimators.isoflop import MINIMUM_METHODS, WINDOW
 from .estimators.isoflop.budgets import BUDGET_TOLERANCE, COMMON_FLOPS
@@ -76,10 +77,7 @@ class Options:
         ):
             if value not in known:
                 raise InputError(f"--{name} {value!r} is unknown: choose {', '.join(known)}")
-        if self.resamples < 0:
-            raise InputError(f"--resamples {self.resamples} must be 0 or more")
-        if not 0 < self.level < 1:
-            raise InputError(f"--level {self.level} must lie between 0 and 1")
+        check_interval(self.level, self.resamples)
         if self.window is not None and not 0 < self.window < np.inf:
             raise InputError(f"--window {self.window} must be a positive fraction of the loss, or none")
         if not 0 <= self.size_tolerance < 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .isoflop_evidence import CentreDrift, EdgeLines, LossNoise, MinimumChoice
 from .laws import Band, ChinchillaLaw, PowerLaw, power_band
 from .shown import Shown
 
@@ -93,58 +94,6 @@ class Minimum(Shown, says="fits.minimum"):
     extrapolated_loss: float | None = None
 
 
-@dataclass(frozen=True)
-class MinimumChoice:
-    """What `minimum="auto"` chose by: root mean square relative errors of losses left out near the minima."""
-
-    parabola_error: float
-    akima_error: float
-    n_left_out: int  # sizes left out, one at a time, over all budgets
-
-
-@dataclass(frozen=True)
-class LossNoise:
-    """The noise of the losses that weighs the minima and makes the intervals.
-
-    `sigma` is that of one run, pooled over the budgets, in the unit of the loss; `freedom` its degrees of freedom;
-    `source` "residuals", or "residuals and replicates" where runs of one size measure it too. `prior_freedom` says
-    how far the budgets agree on it: each budget's own variance counts with its own degrees of freedom beside so many
-    of the pool's (inf: all budgets share one noise). `between_cells`, in the same unit, is the standard deviation of
-    what the runs of one size share beyond that, which more seeds do not average away; 0 where seeds explain all
-    scatter, or are not there to tell: then `sigma` holds both.
-    """
-
-    sigma: float
-    freedom: int
-    source: str
-    prior_freedom: float
-    between_cells: float = 0.0
-
-
-@dataclass(frozen=True)
-class EdgeLines:
-    """N*(C) and D*(C) through the vertices of all budgets that open upwards, also those beyond the sizes trained."""
-
-    params_law: PowerLaw
-    tokens_law: PowerLaw
-    n_edges: int
-
-
-@dataclass(frozen=True)
-class CentreDrift:
-    """Whether the grid's centre follows N*: the slope of the minima's `centre_offset` on ln C, unweighted.
-
-    `first` and `last` are the centre over N* on that line at the least and the largest budget. `p_value` is of the
-    two-sided t test of slope 0 with n - 2 degrees of freedom.
-    """
-
-    slope: float
-    slope_se: float
-    p_value: float
-    first: float
-    last: float
-
-
 class _Lines:
     """N*(C) and D*(C) with their resamples."""
 
@@ -182,12 +131,14 @@ class IsoflopFit(_Lines, Shown, says="fits.isoflop"):
     scatter: float = 0.0  # standard deviation of ln N* about the line beyond what the noise explains
     with_edges: EdgeLines | None = None  # None where every vertex is interior
     centre_drift: CentreDrift | None = None  # None with fewer than three interior minima
+    counted_n_params: str = "n_params"  # what N and C are, as `RunTable.counted_n_params` names them
+    counted_flops: str = "flops"
 
-    def plot(self, table: RunTable | None = None, *, n_params: str = "n_params", flops: str = "flops") -> Figure:
+    def plot(self, table: RunTable | None = None, *, n_params: str | None = None, flops: str | None = None) -> Figure:
         """With the `table` that was fitted its isoFLOP curves and minima; else N*(C) and D*(C) with their bands.
 
-        `n_params` and `flops` name what the table counted by, for the labels. A matplotlib figure. Raises InputError
-        where no budget has a minimum to draw.
+        `n_params` and `flops` name what is counted, for the labels, where the fitted table did not know. A matplotlib
+        figure. Raises InputError where no budget has a minimum to draw, and for a table that counts otherwise.
         """
         from .reporting.plots import plot_isoflop
 
@@ -217,12 +168,14 @@ class ParametricFit(Shown, says="fits.parametric"):
     resamples: NDArray[np.float64] | None = None
     tied: bool = False  # alpha = beta was imposed: a is 1/2 by assumption
     fixed_E: float | None = None  # the value at which E was held
+    counted_n_params: str = "n_params"  # what N and C are, as `RunTable.counted_n_params` names them
+    counted_flops: str = "flops"
 
-    def plot(self, table: RunTable, name: str = "surface", *, n_params: str = "n_params") -> Figure:
+    def plot(self, table: RunTable | None = None, name: str = "surface", *, n_params: str | None = None) -> Figure:
         """The law with the runs of the `table` that was fitted: "surface", "residuals" or "compute".
 
-        `n_params` names what the table counts as N, for the labels. A matplotlib figure. Raises InputError for another
-        picture's name.
+        `n_params` names what is counted as N, for the labels, where the table does not know. A matplotlib figure.
+        Raises InputError without the table, for one that counts otherwise, and for another picture's name.
         """
         from .reporting.plots import plot_parametric
 
@@ -291,11 +244,16 @@ class EnvelopeFit(_Lines, Shown, says="fits.envelope"):
     # One row a successful resample: ln coefficient and exponent of N*, then of D*. Shape (n, 4).
     resamples: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()  # what was assumed or done to the curves
+    counted_n_params: str = "n_params"  # what N and C are, as `RunTable.counted_n_params` names them
+    counted_flops: str = "flops"
 
-    def plot(self, curves: CurveTable, *, n_params: str = "n_params", flops: str = "flops") -> Figure:
+    def plot(
+        self, curves: CurveTable | None = None, *, n_params: str | None = None, flops: str | None = None
+    ) -> Figure:
         """The `curves` that were fitted with their envelope, and N*(C) through its sizes.
 
-        `n_params` and `flops` name what the curves count by, for the labels. A matplotlib figure.
+        `n_params` and `flops` name what is counted, for the labels, where the curves do not know. A matplotlib figure.
+        Raises InputError without the curves, and for some that count otherwise.
         """
         from .reporting.plots import plot_envelope
 

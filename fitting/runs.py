@@ -9,40 +9,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from .cells import bad_numbers, numbers_of, places, reasons_of, texts_of
-from .counting import FLOP_CONVENTIONS
+from .cells import bad_numbers, places
 from .errors import InputError
 from .query import rows_matching
+from .run_columns import (
+    COUNTED,
+    FLOPS_COLUMNS,
+    FLOPS_CONVENTIONS,
+    GIVEN,
+    PARAMS_COLUMNS,
+    REQUIRED,
+    completed,
+    mistyped,
+    number_flags,
+)
 from .shown import Shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-REQUIRED = ("n_params", "tokens", "loss")
-PARAMS_COLUMNS = ("n_params", "n_params_non_embedding", "n_params_blocks_and_head")
-# What training one token costs under each convention; a column is "flops_" and the name.
-FLOPS_CONVENTIONS = tuple(FLOP_CONVENTIONS)
-FLOPS_COLUMNS = ("flops", *(f"flops_{name}" for name in FLOPS_CONVENTIONS))
-NUMBERS = (
-    *PARAMS_COLUMNS,
-    "tokens",
-    "loss",
-    *FLOPS_COLUMNS,
-    "budget",
-    "loss_se",
-    "bits_per_byte",
-    "unique_tokens",
-    "epochs",
-    "step",
-    "planned_steps",
-    "planned_tokens",
-    "lowest_loss",
-)
-COLUMNS = ("run", "source", *NUMBERS, "seed", "phase", "loss_unit", "state", "flag")
-# In these a text may be a count with a suffix, as 60M.
-COUNTS = (*PARAMS_COLUMNS, "tokens", *FLOPS_COLUMNS, "budget", "unique_tokens", "planned_tokens")
-# One flag a row: what keeps it from being fitted. The order is that of the reasons given.
-_FITTED_NUMBERS = ("n_params", "tokens", "loss", "flops")
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,7 +51,7 @@ class RunTable(Shown, says="runs.run_table"):
     keep_flagged: bool = False
 
     def __post_init__(self) -> None:
-        frame, notes = _completed(self.frame)
+        frame, notes = completed(self.frame)
         object.__setattr__(self, "frame", frame)
         object.__setattr__(self, "notes", tuple(dict.fromkeys((*self.notes, *notes))))
         if not self.usable.any():
@@ -90,7 +74,8 @@ class RunTable(Shown, says="runs.run_table"):
             single = values.ndim == 0 and name not in REQUIRED
             if not single and values.shape != (count,):
                 raise InputError(f"{name} has shape {values.shape}: it must be ({count},), one entry for each loss")
-        return cls(pd.DataFrame({name: values if values.ndim else values.item() for name, values in arrays.items()}))
+        frame = pd.DataFrame({name: values if values.ndim else values.item() for name, values in arrays.items()})
+        return cls(frame, tuple(filter(None, map(mistyped, columns))))
 
     def plot(self) -> Figure:
         """Size and loss of each run against its compute, as a matplotlib figure."""
@@ -142,7 +127,9 @@ class RunTable(Shown, says="runs.run_table"):
         usable = self.fitted
 
         def complete(name: str) -> bool:
-            return name in usable and not bad_numbers(usable[name].to_numpy(dtype=float))
+            own = GIVEN.get(name, "")
+            column = own if own in usable else name
+            return column in usable and not bad_numbers(usable[column].to_numpy(dtype=float))
 
         return {
             "n_params": [name for name in PARAMS_COLUMNS if complete(name)],
@@ -151,13 +138,38 @@ class RunTable(Shown, says="runs.run_table"):
 
     @property
     def flops_convention(self) -> str | None:
-        """The name of the convention that `flops` equals in every fitted row, None if it is none of them."""
+        """The name of the convention that `flops` is by `with_conventions`, or equals in every fitted row, or None."""
+        if self.counted_flops in FLOPS_CONVENTIONS:
+            return self.counted_flops
         usable = self.fitted
         own = usable["flops"].to_numpy(dtype=float)
         for label in self.conventions["flops"]:
             if label != "flops" and np.allclose(usable[f"flops_{label}"], own, rtol=1e-9, atol=0):
                 return label
         return None
+
+    @property
+    def counted_n_params(self) -> str:
+        """The column that `n_params` is of: its own, unless `with_conventions` put another in its place.
+
+        This and `counted_flops` travel in the frame. Raises InputError for rows that are counted in several ways.
+        """
+        return self._counted("n_params")
+
+    @property
+    def counted_flops(self) -> str:
+        """What `flops` counts by `with_conventions`: a convention's name or a column; "flops", the table's own."""
+        return self._counted("flops")
+
+    @property
+    def as_given(self) -> RunTable:
+        """The same runs counted by the table's own columns again, as before `with_conventions`."""
+        there = [name for name, column in GIVEN.items() if column in self.frame]
+        if not there:
+            return self
+        frame = self._with_given_flags()
+        own = frame.assign(**{name: frame[GIVEN[name]] for name in there})
+        return replace(self, frame=own.drop(columns=[kept[name] for name in there for kept in (GIVEN, COUNTED)]))
 
     @property
     def loss_unit(self) -> str | None:
@@ -180,21 +192,28 @@ class RunTable(Shown, says="runs.run_table"):
     def with_conventions(self, n_params: str = "n_params", flops: str = "flops") -> RunTable:
         """The same runs counted differently: `n_params` and `flops` are then those of the columns named.
 
-        `n_params` is a column; `flops` a column or a convention's name ("6nd" is flops_6nd). Raises InputError,
-        listing what there is, for one that the table does not have.
+        `n_params` is a column; `flops` a column or a convention's name ("6nd" is flops_6nd); both mean the columns as
+        they were given, however the table counts now. Fits, pictures and comparisons of the result are labelled by
+        `counted_n_params` and `counted_flops`. Raises InputError, listing what there is, for one that the table does
+        not have.
         """
-        known = self.conventions
+        base = self.as_given
+        known = base.conventions
         label = flops.removeprefix("flops_")
-        if n_params not in known["n_params"] and not self._is_number_column(n_params):
+        if n_params not in known["n_params"] and not base._is_number_column(n_params):
             raise InputError(f"--n-params {n_params!r} is not in the table: choose {', '.join(known['n_params'])}")
-        if label not in known["flops"] and not self._is_number_column(flops):
+        if label not in known["flops"] and not base._is_number_column(flops):
             raise InputError(f"--flops {flops!r} is not in the table: choose {', '.join(known['flops'])}")
         column = label if label == "flops" else f"flops_{label}"
-        if (n_params, flops) == ("n_params", "flops"):
-            return self
-        frame = self._with_given_flags()
-        chosen = {"n_params": frame[n_params], "flops": frame[column if label in known["flops"] else flops]}
-        return replace(self, frame=frame.assign(**chosen))
+        frame = base._with_given_flags()
+        chosen: dict[str, pd.Series | str] = {}
+        for name, source, said in (
+            ("n_params", n_params, n_params),
+            ("flops", *((column, label) if label in known["flops"] else (flops, flops))),
+        ):
+            if source != name:
+                chosen |= {name: frame[source], GIVEN[name]: frame[name], COUNTED[name]: said}
+        return replace(base, frame=frame.assign(**chosen)) if chosen else base
 
     def where(self, query: str) -> RunTable:
         """The rows for which `query`, a condition on columns, holds (see `query.rows_matching` for its language).
@@ -210,8 +229,16 @@ class RunTable(Shown, says="runs.run_table"):
     def usable(self) -> pd.Series:
         """Which rows are fitted, one boolean a row."""
         if self.keep_flagged:
-            return _number_flags(self.frame).eq("")
+            return number_flags(self.frame).eq("")
         return pd.Series(self.frame["flag"]).eq("")
+
+    def _counted(self, name: str) -> str:
+        if COUNTED[name] not in self.frame:
+            return name
+        said = pd.Series(self.fitted[COUNTED[name]]).fillna(name).map(str).unique()
+        if len(said) > 1:
+            raise InputError(f"runs count {name} in several ways, {' and '.join(said)}: give tables of one alone")
+        return str(said[0])
 
     def _is_number_column(self, name: str) -> bool:
         return name in self.frame and pd.api.types.is_numeric_dtype(self.frame[name]) and name not in ("loss", "seed")
@@ -219,33 +246,7 @@ class RunTable(Shown, says="runs.run_table"):
     def _with_given_flags(self) -> pd.DataFrame:
         """The frame with only the flags that came with the data: those of the numbers are made afresh."""
         frame = self.frame.copy()
-        return frame.assign(flag=frame["flag"].where(frame["flag"] != _number_flags(frame), ""))
-
-
-def _completed(given: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """A checked copy of `given` with every derived column, and what was assumed in making it."""
-    frame = given.reset_index(drop=True)  # which pandas copies where it is written to
-    frame.columns = [str(name) for name in frame.columns]
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise InputError(f"column {repeated[0]!r} occurs twice: name each column once")
-    for name in REQUIRED:
-        if name not in frame:
-            raise InputError(f"no column {name!r} among {', '.join(frame.columns)}: name it with --columns {name}=COL")
-    for name in NUMBERS:
-        if name in frame:
-            frame[name] = numbers_of(frame, name, suffixes=name in COUNTS)
-    notes = _derive_flops(frame)
-    for name in ("run", "source"):
-        if name not in frame:
-            frame[name] = [f"row {i + 1}" for i in range(len(frame))] if name == "run" else ""
-        frame[name] = texts_of(pd.Series(frame[name]))
-    flags = _number_flags(frame)
-    if "flag" in frame:
-        own = reasons_of(pd.Series(frame["flag"]))
-        flags = own.where(own != "", flags)
-    frame["flag"] = flags.astype(object)
-    return frame, notes
+        return frame.assign(flag=frame["flag"].where(frame["flag"] != number_flags(frame), ""))
 
 
 def _reasons(rows: pd.DataFrame) -> list[dict[str, str]]:
@@ -253,26 +254,6 @@ def _reasons(rows: pd.DataFrame) -> list[dict[str, str]]:
         {"run": str(run), "reason": str(flag)} | ({"source": place} if place else {})
         for run, flag, place in zip(rows["run"], rows["flag"], places(rows), strict=True)
     ]
-
-
-def _derive_flops(frame: pd.DataFrame) -> list[str]:
-    """Fill in the two counts that follow from N and D, and `flops` itself where the table has none."""
-    for name, params in (("flops_6nd", "n_params"), ("flops_6nd_non_embedding", "n_params_non_embedding")):
-        if params in frame:
-            derived = 6.0 * frame[params] * frame["tokens"]
-            frame[name] = frame[name].where(frame[name].notna(), derived) if name in frame else derived
-    if "flops" in frame:
-        return []
-    frame["flops"] = frame["flops_6nd"]
-    return ["no FLOP column: C = 6 N D is assumed"]
-
-
-def _number_flags(frame: pd.DataFrame) -> pd.Series:
-    flags = np.full(len(frame), "", dtype=object)
-    for name in reversed(_FITTED_NUMBERS):
-        for row, reason in bad_numbers(frame[name].to_numpy(dtype=float)).items():
-            flags[row] = f"{name} {reason}"
-    return pd.Series(flags, index=frame.index, dtype=object)
 
 
 def _flops_label(column: str) -> str:

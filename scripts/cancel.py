@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from isoflop.fitting.errors import InputError
 from isoflop.scripts.cli import FAILED, Debug, run
+from isoflop.fitting.errors import InputError
 from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.training.claims import ClaimInfo, Taker, read_claim
 from isoflop.training.launch.slurm import LAUNCHER

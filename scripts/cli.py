@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
@@ -32,6 +34,7 @@ COMMANDS = {
     "sync_wandb": "upload a sweep to W&B that was mirrored offline",
     "bench": "measure the ratios the README quotes",
 }
+RESUMED = ("sweep", "tune", "run")  # those that go on from where they were interrupted
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A sweep's YAML file.")]
@@ -43,14 +46,20 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 
 def run(function: Callable[..., int | None], args: Sequence[str] | None = None, name: str | None = None) -> None:
-    """Parse `args` (default: the command line) for `function`, call it, and exit: 0, 1 failed, 2 bad input."""
+    """Parse `args` (default: the command line) for `function`, call it, and exit: 0, 1 failed, 2 bad input.
+
+    `name` is how the command was called, where that is not as a script; help and its example say so.
+    """
+    called = name or f"python {sys.argv[0]}"
+    command_name = Path(called.split()[-1]).stem
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(help=function.__doc__)(_interruptible(function))
+    told = (function.__doc__ or "").replace(f"python scripts/{command_name}.py", called)
+    app.command(help=told)(_interruptible(function, command_name in RESUMED))
     command = typer.main.get_command(app)
     try:
-        status = command.main(words, prog_name=name or f"python {sys.argv[0]}", standalone_mode=False)
+        status = command.main(words, prog_name=called, standalone_mode=False)
     except Exception as error:
         if debug and not hasattr(error, "format_message"):
             raise
@@ -58,8 +67,9 @@ def run(function: Callable[..., int | None], args: Sequence[str] | None = None, 
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _interruptible(function: Callable[..., int | None]) -> Callable[..., int | None]:
+def _interruptible(function: Callable[..., int | None], resumes: bool) -> Callable[..., int | None]:
     """`function`, ending with a line and a status on Ctrl-C: the parser would leave without a word."""
+    remedy = "the same command goes on from where it stopped" if resumes else "run it again"
 
     @functools.wraps(function)
     def wrapped(*args: Any, **words: Any) -> int | None:
@@ -67,7 +77,7 @@ def _interruptible(function: Callable[..., int | None]) -> Callable[..., int | N
             with answering(words.get("json_file")):
                 return function(*args, **words)
         except KeyboardInterrupt as stop:
-            return _say(f"{str(stop) or 'interrupted'}; the same command goes on from where it stopped", INTERRUPTED)
+            return _say(f"{str(stop) or 'interrupted'}; {remedy}", INTERRUPTED)
 
     return wrapped
 
@@ -98,6 +108,14 @@ def naming(path: Path) -> Iterator[None]:
         raise InputError(text if text.startswith(str(path)) else f"{path}: {text}") from None
 
 
+def _without_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """One line for Ctrl-C while a command still imports: nothing is begun yet."""
+    if issubclass(kind, KeyboardInterrupt):
+        _say("interrupted; run it again", INTERRUPTED)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
 def main() -> None:
     """`isoflop NAME ...`: the same commands once installed."""
     words = sys.argv[1:]
@@ -106,10 +124,13 @@ def main() -> None:
         print("Usage: isoflop COMMAND ...   (each has --help)\n")
         print("\n".join(f"  {name:<{width}}  {purpose}" for name, purpose in COMMANDS.items()))
         sys.exit(0)
+    if words[0] == "--version":
+        print(f"isoflop {metadata.version('isoflop')}")
+        sys.exit(0)
     if words[0] not in COMMANDS:
         sys.exit(_say(f"no command {words[0]!r}; there are {', '.join(COMMANDS)}", BAD_INPUT))
-    try:
-        module: Any = importlib.import_module(f"isoflop.scripts.{words[0]}")
-    except KeyboardInterrupt:
-        sys.exit(_say("interrupted", INTERRUPTED))
+    module: Any = importlib.import_module(f"isoflop.scripts.{words[0]}")
     run(module.main, words[1:], name=f"isoflop {words[0]}")
+
+
+sys.excepthook = _without_traceback  # commands import this first

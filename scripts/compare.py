@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from isoflop.scripts.cli import Debug, run
 from isoflop.fitting.analysis import Options, analyse
 from isoflop.fitting.comparison.counting import declared
 from isoflop.fitting.comparison.predictions import Prediction, predictions, tenfold, to_json
@@ -25,7 +26,6 @@ from isoflop.fitting.reporting.figures import save_figure
 from isoflop.fitting.reporting.pictures.forest import forest_picture
 from isoflop.fitting.reporting.style import flops_text
 from isoflop.scripts.amounts import amounts
-from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.compare_sweeps import compare_sweeps, counts_asked, names_of, split_by
 from isoflop.scripts.drawing import FigureFile, Style, check_figure, draw_in
 from isoflop.scripts.output import JsonFile, show, write_json, write_text

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from isoflop.scripts.cli import Debug, run
 from isoflop.fitting.downstream.analysis import Prediction, TaskResult, analyse_task
 from isoflop.fitting.downstream.routes import Known
 from isoflop.fitting.downstream.runs import named_runs, tasks_of
@@ -28,7 +29,6 @@ from isoflop.fitting.reporting.downstream import (
 from isoflop.fitting.reporting.figures import save_figures
 from isoflop.fitting.runs import RunTable
 from isoflop.scripts.amounts import amount
-from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.drawing import wrote
 from isoflop.scripts.output import JsonFile, check_writable, show, write_json
 from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Sources, Where, columns_of

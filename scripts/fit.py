@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
+from isoflop.scripts.cli import Debug, run
 from isoflop.fitting.analysis import METHODS, Analysis, Options, analyse
 from isoflop.fitting.curves import CurveTable
 from isoflop.fitting.errors import FitError, InputError
@@ -24,12 +24,14 @@ from isoflop.fitting.reporting.pictures.picture import Picture
 from isoflop.fitting.runs import RunTable
 from isoflop.scripts import fit_form
 from isoflop.scripts.amounts import amounts
-from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.drawing import Style, draw_in, wrote
 from isoflop.scripts.fit_report import show_report
 from isoflop.scripts.output import JsonFile, check_writable, show, write_json
 from isoflop.scripts.reading import Reading
 from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Sources, Where, columns_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def save(

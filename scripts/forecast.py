@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from isoflop.scripts.cli import Debug, Overrides, run
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.forecasting.answers import Answer, answer
 from isoflop.fitting.forecasting.questions import Question
@@ -18,7 +19,6 @@ from isoflop.fitting.published import published_estimates
 from isoflop.fitting.reporting.forecast import forecast_table, headline, published_table, remarks
 from isoflop.fitting.reporting.style import flops_text
 from isoflop.scripts.amounts import amounts
-from isoflop.scripts.cli import Debug, Overrides, run
 from isoflop.scripts.forecast_asked import DAYS, MFU, USE, questions_of, rates_of, refuse_idle, spending_of
 from isoflop.scripts.forecast_laws import Law, laws_of, own_laws
 from isoflop.scripts.forecast_model import check_file, model_lines, model_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from isoflop.scripts.cli import naming
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.forecasting.answers import Answer
 from isoflop.fitting.reporting.style import count_text, flops_text
-from isoflop.scripts.cli import naming
 from isoflop.training.config import load_config
 from isoflop.training.corpus import prepare_corpus
 from isoflop.training.launchable import SIX_N_D, Launchable, launchable

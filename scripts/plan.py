@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoflop.scripts.amounts import positive
 from isoflop.scripts.cli import ConfigFile, Debug, Overrides, run
+from isoflop.scripts.amounts import positive
 from isoflop.scripts.output import JsonFile, show, write_json
 from isoflop.scripts.plan_costs import cost_lines, throughput_of, time_text
 from isoflop.scripts.plan_folder import failed_words, records_of

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from isoflop.fitting.reporting.style import count_text, flops_text
 from isoflop.scripts.cli import naming
+from isoflop.fitting.reporting.style import count_text, flops_text
 from isoflop.scripts.plan_costs import seconds_text
 from isoflop.training.config import load_config
 from isoflop.training.corpus import prepare_corpus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from isoflop.fitting.curves import CurveTable
@@ -42,6 +42,18 @@ class Reading:
     def asked(self) -> bool:
         """Whether anything is said of the reading."""
         return self != Reading()
+
+    def and_also(self, asked: Reading) -> Reading:
+        """This one, and what `asked` says beside it: its columns and mapping come first, both conditions hold."""
+        both = [f"({each})" for each in (self.where, asked.where) if each]
+        return replace(
+            self,
+            columns={**self.columns, **asked.columns},
+            mapping=asked.mapping or self.mapping,
+            ends=self.ends or asked.ends,
+            where=" and ".join(both) if len(both) == 2 else self.where or asked.where,
+            keep_flagged=self.keep_flagged or asked.keep_flagged,
+        )
 
     def runs(self, sources: Sequence[str], apart: str | None = None) -> RunTable:
         """The runs of `sources`, or what their curves say at `at_flops`. Raises InputError as `load_runs` does."""

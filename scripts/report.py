@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from isoflop.scripts.cli import Debug, run
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.forecasting.stocks import load_stocks
 from isoflop.fitting.jsonio import write_text_atomic
@@ -20,8 +22,8 @@ from isoflop.fitting.reporting.report.page import page_of
 from isoflop.fitting.reporting.report.spending import Spending, assumed_spending, measured_spending
 from isoflop.fitting.reporting.report.subject import Subject
 from isoflop.fitting.reporting.report.sweep import SweepDetails
-from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.drawing import Style, draw_in
+from isoflop.scripts.fit import given_options
 from isoflop.scripts.forecast_asked import rates_of
 from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.scripts.reading import Reading
@@ -93,17 +95,17 @@ def main(
         sweep=taken.sweep,
         curves=taken.curves,
         files=taken.files,
-        commands=commands_of(source, taken, asked, page_file, folder),
+        commands=commands_of(source, taken, words_of(context)),
         doubts=taken.doubts,
         title=title or "",
         where=taken.where,
         code=git_commit() or "",
         date=f"{datetime.now(UTC):%Y-%m-%d}",
+        sources=tuple(source),
     )
     pictures = pictures_of(subject.analysis, subject.curves, subject.comparison)
     page = page_of(subject, pictures)
-    page_file.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomic(page_file, build_page(page))
+    _write(page_file, build_page(page))
     show(*page.verdict, f"wrote {page_file} ({page_file.stat().st_size / 1e6:.1f} MB)")
     drawn: list[Path] = []
     if folder is not None:
@@ -136,10 +138,24 @@ def checked_out(path: Path) -> Path:
     return path
 
 
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomic(path, text)
+    except OSError as error:
+        raise InputError(f"--out {path}: cannot be written ({error.strerror}); choose another place") from None
+
+
 def check_folder(folder: Path) -> Path:
-    """The figures' folder. Raises InputError where it cannot be one."""
-    if not next(path for path in (folder, *folder.absolute().parents) if path.exists()).is_dir():
+    """The figures' folder. Raises InputError where it cannot be one: better now than after the page."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
         raise InputError(f"--figures {folder}: a file is in the way; name a folder, or none")
+    try:
+        tempfile.TemporaryDirectory(dir=above).cleanup()
+    except OSError as error:
+        why = f"cannot be written in {above} ({error.strerror})"
+        raise InputError(f"--figures {folder}: {why}; name another folder, or none") from None
     return folder
 
 
@@ -159,26 +175,31 @@ def _assumed(device: str, gpu_hour: float | None, mfu: float | None) -> Spending
     return assumed_spending(rates, device, gpu_hour is not None)
 
 
-def commands_of(
-    source: Sequence[str], taken: Taken, asked: Reading, page_file: Path, folder: Path | None
-) -> tuple[str, ...]:
+def commands_of(source: Sequence[str], taken: Taken, report_words: Sequence[str]) -> tuple[str, ...]:
     """What a shell takes to make the runs, the fit, the page and its figures again."""
-    places = [] if page_file == default_out(source) else [f"--out {shlex.quote(str(page_file))}"]
-    if folder is None:
-        places.append(f"--figures {NONE}")
-    elif folder != page_file.parent / "figures":
-        places.append(f"--figures {shlex.quote(str(folder))}")
-    given = " ".join(map(shlex.quote, source))
-    report = " ".join(["isoflop report", given, *asked.words, *places])
+    given = shlex.join(source)
+    report = " ".join(["isoflop report", given, *report_words])
     if taken.sweep is not None:
         config = shlex.quote(f"{taken.sweep.name}.yaml")
         train = f"isoflop sweep {config} --out {given}  # the config is below"
         fit = " ".join(["isoflop fit", given, *taken.fit_words])
         return (f"isoflop plan {config}", train, fit, report)
     if taken.folder is not None:
-        sources = " ".join(map(shlex.quote, taken.analysis.sources))
+        sources = shlex.join(taken.analysis.sources)
         return (" ".join(["isoflop fit", sources, *taken.fit_words, f"--out {given}"]), report)
     return (" ".join(["isoflop fit", given, *taken.fit_words]), report)
+
+
+def words_of(context: typer.Context) -> list[str]:
+    """The options that the command line names, quoted for a shell; without those that leave the page as it is."""
+    words: list[str] = []
+    named = given_options(context)
+    for parameter in context.command.params:
+        if parameter.name not in named or parameter.name in ("source", "json_file", "debug"):
+            continue
+        option, value = max(parameter.opts, key=len), context.params[parameter.name]
+        words.append(option if value is True else f"{option} {shlex.quote(str(value))}")
+    return words
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,7 @@ from isoflop.fitting.reporting.report.runs import with_addresses
 from isoflop.fitting.reporting.report.sweep import SweepDetails, sweep_details
 from isoflop.fitting.runs import RunTable
 from isoflop.scripts.reading import Reading
-
-_SAME = 1e-6  # relative: the same code and runs give the same number to the last digit
+from isoflop.scripts.report_differences import differences
 
 
 @dataclass(frozen=True)
@@ -54,24 +53,34 @@ def take(sources: Sequence[str], reading: Reading) -> Taken:
     table = reading.runs(sources)
     options = Options(keep_flagged=reading.keep_flagged)
     files = tuple(Path(source) for source in sources if Path(source).is_file())
-    analysis = analyse(table, options, tuple(sources))
+    analysis = _analysed(table, options, sources, reading)
     return Taken(analysis, None, None, None, files, (), _words(options, reading), reading.where or "")
+
+
+def _analysed(table: RunTable, options: Options, sources: Sequence[str], reading: Reading) -> Analysis:
+    """As `analyse`; where its error names --method, an option of `fit`, it says how that comes into a report."""
+    try:
+        return analyse(table, options, tuple(sources))
+    except InputError as error:
+        if "--method" not in str(error):
+            raise
+        fit = " ".join(["isoflop fit", shlex.join(sources), *reading.words, "--method parametric --out DIR"])
+        raise InputError(f"{error}: {fit}, then isoflop report DIR") from error
 
 
 def _sweep(folder: Path, source: str, asked: Reading) -> Taken:
     path = folder / FIT_NAME
-    earlier = read_fit(path) if path.is_file() and not asked.asked else None
-    reading = asked if earlier is None else Reading.from_report(earlier)
+    earlier = read_fit(path) if path.is_file() else None
+    as_fitted = Reading() if earlier is None else Reading.from_report(earlier)
+    reading = as_fitted.and_also(asked)
     runs = reading.runs([source])  # first: it checks the plan and the records
     details = sweep_details(folder)
-    options = None if earlier is None else options_in(earlier)
-    if options is None:
-        options = _planned(details.config, asked.keep_flagged)
-    analysis = analyse(runs, options, (source,), reading.curve_table([source]))
+    options = (None if earlier is None else options_in(earlier)) or _planned(details.config)
+    analysis = analyse(runs, _kept(options, asked), (source,), reading.curve_table([source]))
     analysis = with_addresses(analysis, details.addresses)
-    doubts = _differences(earlier, analysis, path)
+    doubts = () if asked.asked else differences(earlier, analysis, path)
     curves = _curves(source)
-    return Taken(analysis, folder, details, curves, (), doubts, _words(options, reading), reading.where or "")
+    return Taken(analysis, folder, details, curves, (), doubts, _words(options, as_fitted), reading.where or "")
 
 
 def _fit(folder: Path, asked: Reading) -> Taken:
@@ -80,20 +89,24 @@ def _fit(folder: Path, asked: Reading) -> Taken:
         raise InputError(f"--{said[0]}: {folder} holds runs that were read already; leave it out, or give their source")
     found = read_fit_folder(folder)
     table: RunTable = found.table if asked.where is None else found.table.where(asked.where)
-    options = found.options
+    as_fitted = Reading.from_report(found.report)
+    options = _kept(found.options, asked)
     analysis = analyse(table, options, tuple(found.report.get("source") or ()), found.curves)
-    doubts = () if asked.asked else _differences(found.report, analysis, folder / FIT_NAME)
+    doubts = () if asked.asked else differences(found.report, analysis, folder / FIT_NAME)
     files = tuple(path for name in (RUNS_NAME, CURVES_NAME) if (path := folder / name).is_file())
-    reading = Reading.from_report(found.report)
-    where = " and ".join(part for part in (reading.where, asked.where) if part)
-    return Taken(analysis, folder, None, None, files, doubts, _words(options, reading), where)
+    where = as_fitted.and_also(asked).where or ""
+    return Taken(analysis, folder, None, found.curves, files, doubts, _words(found.options, as_fitted), where)
 
 
-def _planned(config: Mapping[str, Any], keep_flagged: bool) -> Options:
+def _kept(options: Options, asked: Reading) -> Options:
+    return replace(options, keep_flagged=options.keep_flagged or asked.keep_flagged)
+
+
+def _planned(config: Mapping[str, Any]) -> Options:
     """As `sweep` fits: by the part `fit` of its config."""
     known = {field.name for field in fields(Options)}
     settings = {name: value for name, value in (config.get("fit") or {}).items() if name in known}
-    return Options(**settings, keep_flagged=keep_flagged)
+    return Options(**settings)
 
 
 def _curves(source: str) -> CurveTable | None:
@@ -102,32 +115,6 @@ def _curves(source: str) -> CurveTable | None:
         return load_curves(source)
     except InputError:
         return None
-
-
-def _differences(earlier: Mapping[str, Any] | None, analysis: Analysis, path: Path) -> tuple[Warn, ...]:
-    """A warning where the fit that was written says other numbers than this one."""
-    if earlier is None:
-        return ()
-    now = analysis.to_json()
-    changed = [
-        f"{method} a {before:.3f}, now {after:.3f}"
-        for method, fit in now["fits"].items()
-        if (after := (fit.get("params_exponent") or {}).get("value")) is not None
-        and (before := (earlier["fits"].get(method, {}).get("params_exponent") or {}).get("value")) is not None
-        and not math.isclose(before, after, rel_tol=_SAME)
-    ]
-    gone = sorted(set(earlier["fits"]).symmetric_difference(now["fits"]))
-    changed += [f"only one of them has {' and '.join(gone)}"] if gone else []
-    if earlier.get("n_runs") != now["n_runs"]:
-        changed.insert(0, f"{earlier.get('n_runs')} runs, now {now['n_runs']}")
-    if not changed:
-        return ()
-    versions = (earlier.get("isoflop_version"), now["isoflop_version"])
-    why = "other runs" if earlier.get("n_runs") != now["n_runs"] else "another version or other files"
-    if None not in versions and versions[0] != versions[1]:
-        why = f"isoflop {versions[0]} then, {versions[1]} now"
-    text = f"{path} was fitted to say otherwise: {', '.join(changed)} ({why}); fit again to have one answer"
-    return (Warn("differs_from_fit", text),)
 
 
 def _words(options: Options, reading: Reading) -> tuple[str, ...]:
@@ -144,7 +131,6 @@ def _words(options: Options, reading: Reading) -> tuple[str, ...]:
         elif value is True:
             words.append(option)
         else:
-            words.append(
-                f"{option} {','.join(value) if isinstance(value, tuple) else 'none' if value is None else value}"
-            )
+            text = ",".join(value) if isinstance(value, tuple) else "none" if value is None else str(value)
+            words.append(f"{option} {shlex.quote(text)}")
     return tuple(words)

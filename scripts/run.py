@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from isoflop.fitting.errors import InputError
 from isoflop.scripts.cli import FAILED, Debug, run
+from isoflop.fitting.errors import InputError
 from isoflop.scripts.output import JsonFile, note, write_json
 from isoflop.scripts.progress import SweepProgress
 from isoflop.training.launch import Outcome, run_inline

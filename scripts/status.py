@@ -14,9 +14,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from isoflop.scripts.cli import Debug, run
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.reporting.style import count_text, flops_text
-from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.output import JsonFile, console, laid_out, show, write_json
 from isoflop.scripts.progress import duration_text
 from isoflop.training.records import SweepFolder

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from isoflop.fitting.errors import FitError, InputError
 from isoflop.scripts.cli import FAILED, ConfigFile, Debug, Overrides, run
+from isoflop.fitting.errors import FitError, InputError
 from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.scripts.plan_costs import cost_lines
 from isoflop.scripts.plan_folder import records_of, refuse_another_sweeps

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
+from isoflop.scripts.cli import Debug, run
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.readers.wandb_records import read_segment
-from isoflop.scripts.cli import Debug, run
 from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.training.plan import Plan
 from isoflop.training.records import SweepFolder

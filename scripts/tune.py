@@ -11,11 +11,11 @@ import typer
 import yaml
 from rich.table import Table
 
+from isoflop.scripts.cli import FAILED, ConfigFile, Debug, Overrides, naming, run
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.jsonio import write_json_atomic
 from isoflop.fitting.reporting.style import count_text
 from isoflop.fitting.schema import SCHEMA_VERSION
-from isoflop.scripts.cli import FAILED, ConfigFile, Debug, Overrides, naming, run
 from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.scripts.plan_folder import refuse_another_sweeps
 from isoflop.scripts.sweep import failed_cells, need_training_packages, train_what_is_left

@@ -24,6 +24,8 @@ def our_rows(report: Mapping[str, Any]) -> tuple[ComparisonRow, ...]:
     if "groups" in report:
         raise InputError("this fit holds several groups: take one entry of its `groups` at a time")
     rows: dict[tuple[str, str, str], ComparisonRow] = {}
+    parametric: Mapping[str, Any] = report.get("fits", {}).get("parametric") or {}
+    tied = bool(parametric.get("tied"))  # under every count alike
     for entry in _entries(report):
         n_params = N_PARAMS_OF_COLUMN.get(str(entry["n_params"]), str(entry["n_params"]))
         for method in METHODS:
@@ -33,7 +35,8 @@ def our_rows(report: Mapping[str, Any]) -> tuple[ComparisonRow, ...]:
                 flops = law_flops if method in _OF_A_LAW else str(entry["flops"])
                 if fit.get("common_flops") == "budget":
                     flops = "budget"
-                rows.setdefault((n_params, flops, method), _our_row(n_params, flops, method, fit))
+                imposed = tied and method == "parametric"
+                rows.setdefault((n_params, flops, method), _our_row(n_params, flops, method, fit, imposed))
     return tuple(rows.values())
 
 
@@ -51,7 +54,7 @@ def _entries(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [own, *report.get("by_convention", ())]
 
 
-def _our_row(n_params: str, flops: str, method: str, fit: Mapping[str, Any]) -> ComparisonRow:
+def _our_row(n_params: str, flops: str, method: str, fit: Mapping[str, Any], imposed: bool) -> ComparisonRow:
     params, tokens = (
         Exponent.from_report(fit.get("params_exponent")),
         Exponent.from_report(fit.get("tokens_exponent")),
@@ -64,17 +67,18 @@ def _our_row(n_params: str, flops: str, method: str, fit: Mapping[str, Any]) -> 
         flops=flops,
         params_exponent=params,
         tokens_exponent=tokens,
-        words=_our_words(fit, params, tokens),
+        words=_our_words(fit, params, tokens, imposed),
+        comparable=not imposed,
     )
 
 
-def _our_words(fit: Mapping[str, Any], params: Exponent | None, tokens: Exponent | None) -> str:
+def _our_words(fit: Mapping[str, Any], params: Exponent | None, tokens: Exponent | None, imposed: bool) -> str:
     if params is None:
         return f"no fit: {fit.get('reason', 'no exponent')}"
-    words: list[str] = []
+    words = ["a = .5 was imposed, not found"] if imposed else []
     if fit.get("status", "converged") != "converged":
         words.append(str(fit["status"]).replace("_", " "))
-    if not params.interval:
+    if not params.interval and not imposed:
         words.append("no interval")
     if not words and tokens and abs(params.value + tokens.value - 1) > _SUM_TOLERANCE:
         words.append(f"a + b = {params.value + tokens.value:.2f}")

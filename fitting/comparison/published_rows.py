@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..prediction.sources import chosen_flops
+from ..prediction.sources import chosen_flops, required_report
 from ..published import TRAINING_CONVENTIONS, PublishedEstimate, published_estimates
 from ..shown import Shown
 from .conventions import Agreement, agreement
@@ -99,21 +100,22 @@ def selected_estimates(every: bool = False) -> tuple[PublishedEstimate, ...]:
 
 
 def compare_with_published(
-    fit: Analysis | Mapping[str, Any], every: bool = False, training: str | None = None
+    fit: Analysis | Mapping[str, Any] | str | Path, every: bool = False, training: str | None = None
 ) -> Comparison:
-    """Set the exponents of a fit (an `Analysis`, or the parsed fit.json) beside the published ones that count N alike.
+    """Set the exponents of a fit beside the published ones that count N alike.
 
-    A published exponent is held against our row of the same N and of the same or nearly the same C, isoFLOP before
-    the other methods, and only where training held the same fixed; the others follow with the reason. `training`
-    names what ours held fixed, by the names of published.csv (None: matched, and that this is assumed is said). `every`
-    shows all published estimates, also of conventions of N that this table lacks.
+    `fit` is an `Analysis`, or a fit.json, parsed or its path. A published exponent is held against our row of the same
+    N and of the same or nearly the same C, isoFLOP before the other methods, and only where training held the same
+    fixed; the others follow with the reason. `training` names what ours held fixed, by the names of published.csv
+    (None: matched, and that this is assumed is said). `every` shows all published estimates, also of conventions of N
+    that this table lacks.
 
     Raises:
         InputError: the report is of several groups, or holds no exponent; `training` is no known name.
     """
     if training is not None and training not in TRAINING_CONVENTIONS[:-1]:
         raise InputError(f"--training {training}: must be one of {', '.join(TRAINING_CONVENTIONS[:-1])}")
-    report = fit if isinstance(fit, Mapping) else fit.to_json()
+    report = fit if isinstance(fit, Mapping) else required_report(fit)
     ours = [replace(row, training=training or _ASSUMED) for row in our_rows(report)]
     if not any(row.params_exponent for row in ours):
         raise InputError("this fit holds no exponent; see its warnings")
@@ -196,6 +198,9 @@ def _counterpart(
         return None, Agreement(False, ("N",), "which N is not verified")
     if not ours:
         return None, Agreement(False, ("N",), f"this table has no exponent of N counted as {theirs.n_params}")
+    ours = [row for row in ours if row.comparable]
+    if not ours:
+        return None, Agreement(False, ("a",), "our a was imposed, not found")
     found = [(row, agreement(row.flops, row.training, theirs.flops, theirs.training)) for row in ours]
 
     def rank(pair: tuple[ComparisonRow, Agreement]) -> tuple[bool, int, bool, bool]:

@@ -38,11 +38,11 @@ class ComparisonRow(Shown, says="answers.row"):
     """One estimate; `n_params`, `flops` and `training` name the convention it speaks.
 
     On a row of ours, whose `params_exponent` is None where the fit failed, `words` says what a reader should know of
-    the fit. A published row is `comparable` with our row `beside` (its label and its count of C) where the three
-    agree: then `difference` is its params exponent minus ours, and `words` the verdict. Elsewhere `words` is "not
-    comparable: " and the reason. `differs` names which of N, C and training differ, slightly where the row is
-    comparable (`remark` says how, `count_size` how far a count of C moves a). `doubtful` marks numbers or conventions
-    that were not verified.
+    the fit; one whose exponents were imposed is not `comparable`. A published row is `comparable` with our row
+    `beside` (its label and its count of C) where the three agree: then `difference` is its params exponent minus
+    ours, and `words` the verdict. Elsewhere `words` is "not comparable: " and the reason. `differs` names which of N,
+    C and training differ, slightly where the row is comparable (`remark` says how, `count_size` how far a count of C
+    moves a). `doubtful` marks numbers or conventions that were not verified.
     """
 
     ours: bool

@@ -40,6 +40,8 @@ def warnings_of(
     other conventions.
     """
     found: list[Warn | None] = [*table_warnings(table), *recipe_warnings(table)]
+    if fits.data_constrained is not None and not fits.params_exponents:
+        found = [warning for warning in found if warning is None or warning.code != "repeated_data"]  # it asks for them
     if fits.isoflop is not None:
         found += _of_isoflop(table, labels, guessed, fits.isoflop, options)
     if fits.parametric is not None:

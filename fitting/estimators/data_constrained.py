@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arguments import check_fit
 from ..errors import FitError, InputError
 from ..law_results import DataConstrainedFit, RepeatMinimum
 from ..laws import ChinchillaLaw, DataConstrainedLaw
@@ -49,6 +50,7 @@ def fit_data_constrained(
     Raises InputError without a usable `unique_tokens` column or with a `law` that has no optimum, FitError without runs
     that repeat data or, where `law` is None, with fewer than 6 that do not.
     """
+    check_fit(table, level, resamples)
     data = _Runs.of(table)
     base = _fresh_law(data, objective) if law is None else law
     if not np.isfinite(base.params_exponent):

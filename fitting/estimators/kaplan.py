@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import check_fit
 from ..law_results import KaplanFit, KaplanTrend
 from ..laws import KaplanLaw, PowerLaw
 from ..results import Estimate, FitStatus
@@ -39,6 +40,7 @@ def fit_kaplan(
     the joint law is given, `shown` is False and `why` says what is missing. The single laws are least squares in logs
     with Student's intervals. Raises what `fit_kaplan_law` raises.
     """
+    check_fit(table, level, resamples)
     frame = table.fitted
     n, d, loss = (frame[name].to_numpy(dtype=float) for name in ("n_params", "tokens", "loss"))
     fit = fit_kaplan_law(n, d, loss, objective=objective)

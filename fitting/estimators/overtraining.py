@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..arguments import check_fit
 from ..errors import InputError
 from ..law_results import ErrorFit, OvertrainingFit
 from ..laws import ErrorLaw, OvertrainingLaw
@@ -32,6 +33,7 @@ def fit_overtraining(
     one small model at 320. Raises InputError where every run has the same tokens per parameter (a and b are then one
     number), else what `fit_custom` raises.
     """
+    check_fit(table, level, resamples)
     frame = table.fitted
     n, d, c = (frame[name].to_numpy(dtype=float) for name in ("n_params", "tokens", "flops"))
     m = d / n
@@ -91,6 +93,7 @@ def fit_error(
 
     Least squares by default, as the authors fit it. Raises what `fit_custom` raises.
     """
+    check_fit(table, level, resamples)
     loss = table.fitted["loss"].to_numpy(dtype=float)
     middle = float(loss.mean())
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import fdtri
 
+from ..arguments import check_fit
 from ..errors import FitError, InputError
 from ..law_results import SaturatingFit
 from ..laws import SaturatingLaw
@@ -39,6 +40,7 @@ def fit_saturating(table: RunTable, *, asymptote: float | None = None, level: fl
     Raises FitError for fewer points than one more than the parameters, or losses that do not fall with compute;
     InputError for an `asymptote` that is negative or not below every loss.
     """
+    check_fit(table, level)
     points = frontier(table)
     free = 3 if asymptote is None else 2
     if len(points.flops) <= free:

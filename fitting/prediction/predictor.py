@@ -43,8 +43,9 @@ class Scaling:
         return float("nan") if self.tokens_law is None else float(self.tokens_law(flops))
 
     def tokens_per_param(self, flops: float) -> float:
-        """D*/N* at C; NaN where the law does not say."""
-        return self.tokens(flops) / self.n_params(flops)
+        """D*/N* at C; NaN where the law does not say, or N* is below the numbers."""
+        n_params = self.n_params(flops)
+        return self.tokens(flops) / n_params if n_params else float("nan")
 
     def loss(self, flops: float) -> float:
         """The loss of N*, D* at C; NaN where the law does not say."""

@@ -78,21 +78,36 @@ def read_report(source: str | Path) -> dict[str, Any] | None:
     return report
 
 
-def predictors_of(source: str | Analysis) -> tuple[Predictor, ...]:
+def predictors_of(source: str | Path | Analysis) -> tuple[Predictor, ...]:
     """Those of `published:NAME`, or one for each fit of a fit.json, a fitted sweep or an analysis, approach 3 first.
 
     Raises InputError for an unknown name, and for a source that is neither.
     """
-    if not isinstance(source, str):
-        return predictors_in(source.to_json(), "this analysis")
-    if source.startswith(_PREFIX):
+    if isinstance(source, str) and source.startswith(_PREFIX):
         return (published_predictor(source),)
+    name = str(source) if isinstance(source, str | Path) else "this analysis"
+    return predictors_in(required_report(source), name)
+
+
+def required_report(source: object) -> dict[str, Any]:
+    """The content of fit.json that `source` has: a path as `read_report` takes, or an analysis.
+
+    Raises InputError for anything else.
+    """
+    from ..analysis import Analysis  # here: what an analysis is made of predicts
+
+    if isinstance(source, Analysis):
+        return source.to_json()
+    if not isinstance(source, str | Path):
+        raise InputError(
+            f"an Analysis is wanted, or the path of a fit.json, not {type(source).__name__}: analyse(table)"
+        )
     report = read_report(source)
     if report is None:
         raise InputError(
             f"{source}: is no fit.json, no folder with one, no published:NAME; `fit {source} --out DIR` writes one"
         )
-    return predictors_in(report, source)
+    return report
 
 
 def predictors_in(report: Mapping[str, Any], source: str) -> tuple[Predictor, ...]:

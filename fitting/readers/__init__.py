@@ -20,6 +20,7 @@ from .thinning import last_rows
 
 __all__ = ["load_runs"]
 
+_OWN_LOSS = re.compile(r"loss(_\w+)?")
 _OF_BYTES = re.compile(r"(^|[_./])(bits_per_byte|bpb)($|[_./])")
 
 
@@ -94,10 +95,18 @@ def _checked(frame: pd.DataFrame, apart: str | None) -> tuple[pd.DataFrame, list
 
 
 def require(sources: tuple[str | Path, ...]) -> tuple[str | Path, ...]:
-    """The `sources`; InputError where there are none."""
+    """The `sources`; InputError where there are none, and for one that is no path or address."""
     if not sources:
         raise InputError(f"no source given: name {KINDS}")
+    for source in sources:
+        _require_path(source)
     return sources
+
+
+def _require_path(source: object) -> None:
+    if not isinstance(source, str | Path):
+        remedy = "RunTable(frame)" if isinstance(source, pd.DataFrame) else "load_runs(*paths) takes several"
+        raise InputError(f"a source is a path or an address, not {type(source).__name__}: {remedy}")
 
 
 def column_map(columns: Mapping[str, str] | None, mapping: str | Path | None) -> ColumnMap:
@@ -109,8 +118,10 @@ def run_frame(log: Log, names: ColumnMap) -> tuple[pd.DataFrame, list[str]]:
     """The rows of `log` with our columns beside its own, and notes: its kind, what was guessed."""
     found, guesses = name_columns(log, names)
     frame = with_columns(log, found, names)
-    if "loss_unit" not in frame and _OF_BYTES.search(found.get("loss", "")):
-        frame = frame.assign(loss_unit="bits_per_byte")
+    if "loss_unit" not in frame and (unit := _unit_of(found.get("loss", "loss"), log.ours)):
+        frame = frame.assign(loss_unit=unit)
+    if "loss_unit" not in frame:
+        guesses = [*guesses, "no loss_unit: losses are taken for nats per token"]
     nameless = frame["run"].isna().to_numpy() if "run" in frame else np.ones(len(frame), dtype=bool)
     if nameless.any():  # each is a run of its own
         runs = frame["run"].to_numpy(dtype=object).copy() if "run" in frame else np.empty(len(frame), dtype=object)
@@ -120,6 +131,13 @@ def run_frame(log: Log, names: ColumnMap) -> tuple[pd.DataFrame, list[str]]:
     if log.lowest is not None and found.get("loss") in log.lowest and "lowest_loss" not in frame:
         frame = frame.assign(lowest_loss=log.lowest[found["loss"]].to_numpy(dtype=float))
     return frame, [f"{log.source}: {log.kind}, {len(frame)} rows", *log.notes, *guesses]
+
+
+def _unit_of(loss: str, ours: bool) -> str:
+    """What the column `loss` is in by its name, "" where that does not say."""
+    if _OF_BYTES.search(loss):
+        return "bits_per_byte"
+    return "nats_per_token" if ours and _OWN_LOSS.fullmatch(loss) else ""
 
 
 def _apart_by_seed(frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 from ..cells import numbers_of
 from ..errors import InputError
 from ..query import check_formula, values_of
-from ..runs import COLUMNS, COUNTS, NUMBERS, REQUIRED
+from ..run_columns import COLUMNS, COUNTS, NUMBERS, REQUIRED
 from .log import Log
 from .mapping import ColumnMap
 

@@ -14,7 +14,7 @@ from ..quality import flagged
 from ..quality.restarted import restarted
 from ..quality.rows import Rows
 from ..query import values_of
-from ..runs import COUNTS, FLOPS_COLUMNS
+from ..run_columns import COUNTS, FLOPS_COLUMNS
 from . import run_frame
 from .columns import ALIASES, TRAINING_LOSSES, columns_in, name_columns
 from .log import Log

@@ -12,7 +12,7 @@ import yaml
 from ..errors import InputError
 from ..json_shapes import is_list, is_object
 from ..query import check_formula
-from ..runs import COLUMNS
+from ..run_columns import COLUMNS
 
 
 @dataclass(frozen=True)

@@ -194,8 +194,7 @@ def comparison_cells(row: ComparisonRow) -> tuple[str, ...]:
         row.label + _DAGGER * row.doubtful,
         _flops_words(row),
         row.training.replace("_", " "),
-        _as_given(row.params_exponent),
-        _as_given(row.tokens_exponent),
+        *((exponent_text if row.ours else _as_given)(found) for found in (row.params_exponent, row.tokens_exponent)),
         _difference(row),
         whole,
     )

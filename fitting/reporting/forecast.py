@@ -141,7 +141,7 @@ def remarks(answers: Sequence[Answer]) -> list[str]:
     levels = sorted({f"{100 * law.level:g} %" for law in laws if law.draws})
     known = f"Brackets: {' and '.join(levels)} intervals from resampled runs. " if levels else ""
     without = [law.label for law in laws if not law.draws]
-    unknown = f"No interval is known of: {', '.join(without)}. " if without else ""
+    unknown = f"No interval is known of: {'; '.join(without)}. " if without else ""
     lines = [f"Loss in {', '.join(units)}. {known}{unknown}".rstrip()]
     if any(answer.excess is not None for answer in answers):
         lines.append(

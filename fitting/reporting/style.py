@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import logging
 import math
 from collections.abc import Generator, Mapping
@@ -24,17 +25,21 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette: told apart by readers with any of the common colour deficiencies.
 BLACK, ORANGE, SKY, GREEN, BLUE, RED = "#1a1a1a", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00"
-GREY = "#767676"
+GREY, WHITE = "#767676", "#ffffff"
+SHADE = 0.5  # opacity of what darkens the ground of white words
 
-RC: dict[str, Any] = {
-    "figure.figsize": (3.35, 2.6),  # one column of a two-column page
-    "font.size": 8,
+_SIZES = {
     "axes.titlesize": 8,
     "axes.labelsize": 8,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
     "legend.title_fontsize": 7,
+}
+RC: dict[str, Any] = {
+    **_SIZES,
+    "figure.figsize": (3.35, 2.6),  # one column of a two-column page
+    "font.size": 8,
     "legend.frameon": False,
     "text.color": BLACK,
     "axes.spines.top": False,
@@ -94,10 +99,14 @@ def _settings(style: str) -> dict[str, Any]:
         raise InputError(f"--style {style}: no such file; give an .mplstyle file that exists, or the name of a style")
     else:
         found = _read(style)
+    larger = found.get("font.size", RC["font.size"]) / RC["font.size"]
+    sizes = {key: larger * size for key, size in _SIZES.items() if key not in found}
     # A journal's font may lack letters of our labels, as ∝; DejaVu, which matplotlib ships, has them.
     fonts = [*found.get("font.family", ["sans-serif"]), "DejaVu Sans"]
     # What shows figures on a screen is not for a style to say, and would outlast it.
-    return {key: value for key, value in found.items() if not key.startswith("backend")} | {"font.family": fonts}
+    return (
+        {key: value for key, value in found.items() if not key.startswith("backend")} | sizes | {"font.family": fonts}
+    )
 
 
 def _read(path: str) -> Mapping[str, Any]:
@@ -133,11 +142,25 @@ def sequential_map() -> Colormap:
     return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, 256)))
 
 
+def on_dark(color: str) -> str:
+    """`color` as it is told from a dark ground: of `sequential_map` a lighter one, any other as it is."""
+    return _lighter().get(color, color)
+
+
+@functools.cache
+def _lighter() -> dict[str, str]:
+    import matplotlib
+    from matplotlib.colors import to_hex
+
+    light = matplotlib.colormaps["viridis"](np.linspace(0.35, 1.0, 256))
+    return dict(zip(map(to_hex, sequential_map()(np.arange(256))), map(to_hex, light), strict=True))
+
+
 def sequential_colors(count: int) -> list[str]:
     """`count` colours "#rrggbb" of `sequential_map`, from dark to light."""
     from matplotlib.colors import to_hex
 
-    positions = np.linspace(0.0, 1.0, count) if count > 1 else np.array([0.35])
+    positions = np.linspace(0.0, 1.0, count) if count != 1 else np.array([0.35])
     return [to_hex(color) for color in sequential_map()(positions)]
 
 
@@ -155,6 +178,11 @@ def interval_text(value: float, low: float | None, high: float | None, interval:
     if low is None or high is None:
         return text
     return f"{text} [{exponent_number(low)}, {exponent_number(high)}] {interval}".rstrip()
+
+
+def number_text(value: float, digits: int = 6) -> str:
+    """A whole number in all its digits, as seeds have many; any other in `digits`."""
+    return str(int(value)) if abs(value) < 1e15 and value == int(value) else f"{value:.{digits}g}"
 
 
 def unit_text(loss_unit: str | None) -> str:

@@ -94,7 +94,7 @@ def test_curves_that_share_no_compute_are_refused():
         ({"smoothing": float("nan")}, "smoothing nan"),
         ({"skip": 1.0}, "skip 1.0"),
         ({"resamples": -1}, "resamples -1"),
-        ({"level": 1.0}, "level 1.0"),
+        ({"level": 1.0}, "level 1 must lie between 0 and 1"),
     ],
 )
 def test_bad_settings_are_refused(setting, bound):

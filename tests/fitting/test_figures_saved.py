@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.image import imread
+from matplotlib.lines import Line2D
 
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.reporting.figures import save_figure, save_figures
@@ -23,6 +25,7 @@ from isoflop.fitting.reporting.style import (
     count_text,
     figure_style,
     flops_text,
+    number_text,
     sequential_colors,
     use_style,
 )
@@ -149,7 +152,37 @@ def test_a_style_lies_on_top_of_ours_and_ends_with_its_block(tmp_path):
     assert draw(ONE).axes[0].xaxis.label.get_fontsize() == 8
 
 
-def test_on_a_dark_ground_what_is_black_is_light():
+def test_a_larger_font_makes_every_text_larger_and_a_style_s_own_sizes_stay(tmp_path):
+    file = tmp_path / "slides.mplstyle"
+    file.write_text("font.size: 16\nlegend.fontsize: 9\n")
+    with use_style(file):
+        figure = draw(ONE)
+    (axes,) = figure.axes
+    assert axes.xaxis.label.get_fontsize() == axes.title.get_fontsize() == 16
+    assert axes.get_xticklabels()[0].get_fontsize() == 14
+    assert figure.legends[0].get_texts()[0].get_fontsize() == 9
+
+
+@pytest.mark.parametrize("style", [None, "ggplot"])
+def test_no_ink_is_cut_at_the_edge_of_a_file(tmp_path, style):
+    titled = replace(CURVES, title="N* ∝ Cᵃ, a = .49 [.44, .54] (95 %)")
+    png = tmp_path / "one.png"
+    with use_style(style):
+        save_figure(png, draw(replace(PICTURE, panels=(titled, titled))))
+    image = imread(png)[:, :, :3]
+    assert (image[:, [0, -1]] == 1).all()
+    assert (image[[0, -1]] == 1).all()
+
+
+def test_on_a_dark_ground_what_is_dark_is_light():
+    first = sequential_colors(9)[0]
+    marks = (Line(SIZES, LOSSES, first), *SURFACE.marks)
+    with use_style("dark_background"):
+        figure = draw(replace(ONE, panels=(replace(SURFACE, marks=marks),)))
+    (region,) = figure.legends[0].legend_handles
+    assert isinstance(region, Line2D)
+    assert to_rgb(region.get_color()) == (1, 1, 1)
+    assert max(to_rgb(first)) < 0.35 < max(to_rgb(figure.axes[0].lines[0].get_color()))
     with use_style("dark_background"):
         axes = draw(ONE).axes[0]
     runs, hollow = (line for line in axes.lines if line.get_marker() in ("o", "D"))
@@ -194,18 +227,26 @@ def test_a_run_says_what_its_table_knows():
             "flops": [2.25e14, 1e20],
             "loss": [2.5, np.nan],
             "lr": [3e-3, np.nan],
-            "seed": [1.0, np.nan],
+            "seed": [20240517.0, np.nan],
             "flag": ["", "diverged"],
             "url": ["https://wandb.ai/e/p/runs/a1", None],
         }
     )
     texts, links = run_hover(frame)
-    assert texts[0] == "a1\nN 1.25M, D 30M, C 2.25e14\nloss 2.5000\nlearning rate 0.003, seed 1"
+    assert texts[0] == "a1\nN 1.25M, D 30M, C 2.25e14\nloss 2.5000\nlearning rate 0.003, seed 20240517"
     assert texts[1] == "b2\nN 2B, C 1e20\nflag: diverged"
     assert links == ("https://wandb.ai/e/p/runs/a1", "")
     bare, none = run_hover(frame.drop(columns=["run", "tokens", "flops", "lr", "seed", "flag", "url"]))
     assert bare == ("N 1.25M\nloss 2.5000", "N 2B")
     assert none == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(20240517.0, "20240517"), (3, "3"), (2.718281828, "2.718"), (float("inf"), "inf"), (1e20, "1e+20")],
+)
+def test_whole_numbers_keep_their_digits(value, text):
+    assert number_text(value, 4) == text
 
 
 @pytest.mark.parametrize(

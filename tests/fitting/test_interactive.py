@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from isoflop.fitting.reporting.pictures.extent import limits
 from isoflop.fitting.reporting.pictures.interactive import legend_groups, plotly_of
-from isoflop.fitting.reporting.pictures.picture import Axis, Band, Field, Line, Panel, Picture, Points
+from isoflop.fitting.reporting.pictures.picture import Axis, Band, Field, Line, Panel, Picture, Points, Text
 from isoflop.fitting.reporting.pictures.plain import escaped, numbers
 from isoflop.fitting.reporting.pictures.ticks import log_ticks
+from isoflop.fitting.reporting.style import BLACK, WHITE
 
 from .page_sample import HOSTILE, LINKED, field_picture, runs_picture
 
@@ -123,6 +124,18 @@ def test_compute_is_written_as_people_write_it() -> None:
     layout = plotly_of(one_panel(line, x=axis))[0]["layout"]
     assert layout["xaxis"]["ticktext"] == ["1e16", "3e16", "1e17", "3e17", "1e18", "3e18"]
     assert layout["meta"]["compute"]
+    assert layout["xaxis"]["tickformat"] == "~e"  # of the ticks that Plotly chooses, zoomed in
+
+
+def test_words_stay_inside_the_panel_and_can_be_read_on_any_ground() -> None:
+    ends = (0.0, 1.0)
+    words = (Text(0.1, 0.5, "left", BLACK), Text(0.95, 0.99, "top right", WHITE))
+    picture = Picture("one", "one", "one", (Panel(Axis("x", limits=ends), Axis("y", limits=ends), words),))
+    left, top = plotly_of(picture)[0]["layout"]["annotations"]
+    assert (left["xanchor"], left["yanchor"]) == ("left", "bottom")
+    assert (top["xanchor"], top["yanchor"]) == ("right", "top")
+    assert "bgcolor" not in left
+    assert top["bgcolor"].startswith("rgba(26,26,26")
 
 
 def test_numbers_are_short_and_never_nan() -> None:

@@ -90,7 +90,7 @@ def group_of(log_n: np.ndarray, loss: np.ndarray, log_d: np.ndarray) -> Group:
 
 
 def test_a_vertex_s_variance_is_that_of_its_draws_on_a_lopsided_grid() -> None:
-    log_n = np.linspace(18, 21, 8)
+    log_n = 18 + 3 * np.linspace(0, 1, 8) ** 2
     group = group_of(log_n, 2.5 + 0.1 * (log_n - 18.8) ** 2, 46 - log_n)
     parabola = parabola_of(group, np.ones(8, dtype=bool))
     noise = 0.003 * np.random.default_rng(0).standard_normal((20_000, 8))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 
 from isoflop.fitting.reporting.page.build import build_page
 from isoflop.fitting.reporting.page.content import Page, Paragraph, Section
@@ -77,6 +78,14 @@ def test_the_page_is_read_without_javascript() -> None:
         assert said in words
     assert "isoflop fit runs.csv --out fits\nisoflop report fits" in words
     assert words.count("This figure needs JavaScript") == 2
+
+
+@pytest.mark.parametrize(("price", "written"), [(0.0, "0"), (None, ""), (2.5, "2.5")])
+def test_an_hour_may_cost_nothing_or_nobody_knows_what(price: float | None, written: str) -> None:
+    page = sample_page()
+    assert page.slider is not None
+    read = Reader(build_page(replace(page, slider=replace(page.slider, price_per_hour=price))))
+    assert next(attributes for _, attributes in read.elements if attributes.get("id") == "price")["value"] == written
 
 
 def test_rows_beyond_those_shown_are_folded_away() -> None:

@@ -49,7 +49,21 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return file.as_uri()
 
 
+def drawn(page: Any) -> list[bool]:
+    return page.evaluate("[...document.querySelectorAll('.graph')].map((box) => Boolean(box.data))")
+
+
 def opened(browser: Any, address: str, **window: Any) -> Opened:
+    """With every graph drawn."""
+    shown = loaded(browser, address, **window)
+    for graph in shown.page.locator(".graph").all():
+        graph.scroll_into_view_if_needed()
+        graph.locator(".main-svg").first.wait_for()
+    shown.page.evaluate("scrollTo(0, 0)")
+    return shown
+
+
+def loaded(browser: Any, address: str, **window: Any) -> Opened:
     context = browser.new_context(**window)
     context.set_default_timeout(20_000)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -66,7 +80,7 @@ def opened(browser: Any, address: str, **window: Any) -> Opened:
 
     context.route(re.compile("^(?!data:|blob:)"), answer)
     shown.page.goto(address)
-    shown.page.wait_for_selector("html[data-drawn]")
+    shown.page.locator(".legend button").first.wait_for()  # Plotly is there
     return shown
 
 
@@ -120,8 +134,8 @@ def expected_answers(flops: float) -> list[str]:
 
 def test_it_opens_with_every_graph_and_asks_for_nothing(wide: Opened) -> None:
     assert wide.page.locator(".graph .main-svg").first.is_visible()
-    drawn = wide.page.evaluate("[...document.querySelectorAll('.graph')].map((box) => box.data.length)")
-    assert drawn == [3, 2, 2, 1]
+    traces = wide.page.evaluate("[...document.querySelectorAll('.graph')].map((box) => box.data.length)")
+    assert traces == [3, 2, 2, 1]
     assert wide.asked == []
     assert wide.troubles == []
 
@@ -182,7 +196,7 @@ def test_a_budget_out_of_range_or_without_sense_keeps_the_answers_and_says_so(wi
     wide.page.fill("#budget-text", "1e18")
     for typed in ("1e30", "many", "-1e18", ""):
         wide.page.fill("#budget-text", typed)
-        assert "Give FLOPs from 1e15 to 1e23" in wide.page.locator("#budget-says").inner_text()
+        assert "Give FLOPs from 1e15 to 1e23, such as 1e20;" in wide.page.locator("#budget-says").inner_text()
         assert answers(wide.page) == expected_answers(1e18)
     wide.page.fill("#budget-text", "10^19 FLOPs")
     assert answers(wide.page) == expected_answers(1e19)
@@ -195,8 +209,9 @@ def test_rate_and_price_are_the_readers(wide: Opened) -> None:
     assert "takes 2.78 device-hours and costs $10.00." in wide.page.locator("#cost-says").inner_text()
     wide.page.fill("#price", "")
     assert wide.page.locator("#cost-says").inner_text() == "Training for 1e18 FLOPs takes 2.78 device-hours."
-    wide.page.fill("#rate", "fast")
-    assert "need a positive number" in wide.page.locator("#cost-says").inner_text()
+    for rate in ("fast", "1e-300"):
+        wide.page.fill("#rate", rate)
+        assert "need a positive number" in wide.page.locator("#cost-says").inner_text()
 
 
 def test_the_budget_is_marked_where_an_axis_is_compute(wide: Opened) -> None:
@@ -256,6 +271,18 @@ def test_printed_every_graph_fits_the_paper_and_nothing_is_folded(wide: Opened) 
     after = wide.page.evaluate("document.querySelector('#loss-1-0 .main-svg').getAttribute('width')")
     assert float(after) == wide.page.evaluate("document.getElementById('loss-1-0').clientWidth")
     assert wide.page.locator("details:not([open])").count() == 1
+
+
+def test_graphs_are_drawn_near_the_view_and_before_a_print(browser: Any, address: str) -> None:
+    page = loaded(browser, address, viewport={"width": 1280, "height": 150}).page
+    assert drawn(page) == [False] * 4
+    page.get_by_role("button", name="minimum").evaluate("(button) => button.click()")  # its graph is not there yet
+    page.fill("#budget-text", "many")
+    page.pdf(format="A4")
+    assert drawn(page) == [True] * 4
+    assert page.evaluate("document.getElementById('loss-1-0').data.map((trace) => trace.visible !== false)")[2] is False
+    assert page.input_value("#budget-text") == "1e20"  # what the answers printed are for
+    page.context.close()
 
 
 def test_at_400_pixels_nothing_overflows_and_panels_are_stacked(narrow: Opened) -> None:

@@ -9,7 +9,10 @@ import pytest
 from isoflop.fitting import InputError, RunTable, fit_parametric
 from isoflop.fitting.estimators.parametric.chinchilla import LawFit, fit_law
 from isoflop.fitting.estimators.parametric.form import Form
+from isoflop.fitting.estimators.parametric.newton import minimise
 from isoflop.fitting.estimators.parametric.objectives import Problem, Rows, evaluate, value
+from isoflop.fitting.estimators.parametric.refits import leave_out
+from isoflop.fitting.estimators.parametric.starts import starting_points
 from isoflop.fitting.results import FitStatus
 
 from .sweeps import HOFFMANN, interval, sweep
@@ -114,3 +117,18 @@ def test_a_law_steeper_than_the_bound_ends_on_it_and_says_so() -> None:
     assert fit.status is FitStatus.BOUND_HIT
     assert fit.at_bound == ("alpha",)
     assert fit.law.alpha == 10
+
+
+def test_a_start_without_a_value_is_no_optimum_and_stops_no_other() -> None:
+    problem, form = Problem(Rows.of(*rows_of(noisy())), "mse", 1e-3, np.eye(5)), Form()
+    good = starting_points(problem, form, np.ones(35))[:1]
+    found = minimise(problem, np.concatenate([np.full((1, 5), np.nan), good]), np.ones(35))
+    assert found.converged.tolist() == [False, True]
+    assert found.value[1] == pytest.approx(35 * fit_law(*rows_of(noisy()), objective="mse").value, rel=1e-6)
+
+
+def test_every_group_whose_others_are_enough_is_left_out() -> None:
+    table = noisy()
+    fit = fit_law(*rows_of(table))
+    out = leave_out(fit, np.where(np.arange(35) < 30, "most", "few"))
+    assert np.isnan(out.params_exponent).tolist() == [False, True]  # five runs stay without "most"

@@ -172,6 +172,7 @@ def test_a_sweep_folder_keeps_failures_with_reasons_and_counts_the_rest(tmp_path
     assert table.fitted["flops"].tolist() == [7e15, 7e15]
     assert table.conventions["flops"] == ["flops", "exact", "6nd", "6nd_non_embedding", "palm"]
     assert table.flops_convention == "exact"
+    assert table.loss_unit == "nats_per_token"
     assert "1 of 4 cells have no record yet" in table.notes
     assert any(note.startswith("1 records are of cells") for note in table.notes)
 

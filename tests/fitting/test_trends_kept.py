@@ -9,8 +9,9 @@ from scipy.stats import f as fisher
 from scipy.stats import linregress
 from scipy.stats import t as student
 
-from isoflop.fitting import RunTable
+from isoflop.fitting import InputError, RunTable
 from isoflop.fitting.estimators.kaplan import fit_kaplan
+from isoflop.fitting.estimators.kaplan_law import fit_kaplan_law
 from isoflop.fitting.estimators.power import fit_power
 from isoflop.fitting.estimators.saturating import fit_saturating
 from isoflop.fitting.estimators.trends import trend
@@ -74,14 +75,18 @@ def test_a_saturating_law_s_interval_ends_where_fishers_limit_is_reached() -> No
         assert squares(end) == pytest.approx(limit, rel=0.05)
 
 
-def test_the_doubt_of_any_trend_is_the_lesser_of_two_f_tests_twice() -> None:
+@pytest.mark.parametrize(("exponent", "noise", "line_is_clearer"), [(0.4, 0.45, True), (2.5, 0.25, False)])
+def test_the_doubt_of_any_trend_is_the_lesser_of_two_f_tests_twice(
+    exponent: float, noise: float, line_is_clearer: bool
+) -> None:
     x = np.geomspace(1, 100, 9)
-    y = 3 + 2 * x**-0.4 + 0.45 * np.random.default_rng(5).standard_normal(9)
+    y = 3 + 2 * x**-exponent + noise * np.random.default_rng(5).standard_normal(9)
     fit = fit_power(x, y, error="absolute")
     line = linregress(np.log(x), y)
     constant, squares = float(np.sum((y - y.mean()) ** 2)), fit.scatter**2 * fit.freedom
     by_law = fisher.sf((constant - squares) / 2 / (squares / 6), 2, 6)  # coefficient and exponent beside the constant
     assert fit.freedom == 6
+    assert (line.pvalue < by_law) == line_is_clearer
     assert fit.trend_p == pytest.approx(2 * min(line.pvalue, by_law), rel=1e-6)
 
 
@@ -99,3 +104,11 @@ def test_beyond_the_points_is_counted_in_decades_on_either_side() -> None:
     x = np.geomspace(10, 1000, 6)
     fit = fit_power(x, 3 + 2 * x**-0.4)
     assert [fit.beyond(at) for at in (1.0, 100.0, 1e5)] == pytest.approx([-1, 0, 2])
+
+
+@pytest.mark.parametrize("name", ["n_params", "tokens", "loss"])
+def test_one_number_of_many_that_is_none_is_refused_by_name(name: str) -> None:
+    columns = {key: np.geomspace(1e7, 1e9, 8) for key in ("n_params", "tokens")} | {"loss": np.linspace(4, 3, 8)}
+    columns[name] = np.where(np.arange(8) == 3, -1.0, columns[name])
+    with pytest.raises(InputError, match=f"{name} must be 8 positive, finite values"):
+        fit_kaplan_law(**columns)

@@ -120,7 +120,7 @@ def test_other_numbers_than_the_fits_are_a_warning(command: Callable[..., Any], 
     done = command("report", fitted, *ALONE)
     assert done.status == 0
     assert "warning [differs_from_fit]" in done.err
-    assert "isoflop a 0.400, now" in done.err
+    assert "isoflop a 0.4, now" in done.err
     assert "isoflop 0.0.1 then" in done.err
     assert "differs_from_fit" in (fitted / "report.html").read_text()
 

@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from isoflop.scripts import sweep
 from isoflop.scripts.cli import run
+from isoflop.scripts import sweep
 
 from .helpers import tiny, write_config
 

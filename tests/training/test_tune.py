@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isoflop.fitting.errors import FitError, InputError
 from isoflop.scripts.cli import run
+from isoflop.fitting.errors import FitError, InputError
 from isoflop.scripts.tune import main
 from isoflop.training.config import load_config, parse_config
 from isoflop.training.plan import RunPlan

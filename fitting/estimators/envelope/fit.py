@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...curves import CurveTable
+from ...arguments import check_interval
+from ...curves import CurveTable, require_curves
 from ...errors import FitError, InputError
 from ...laws import PowerLaw
 from ...results import EnvelopeFit, EnvelopePoint, Estimate, FitStatus, MinimumStatus, Resampling
@@ -61,7 +62,9 @@ def fit_envelope(
     sizes hold the envelope between a smaller and a larger one. Three such sizes give numbers of status TOO_FEW
     without intervals; where losses hardly depend on the size the status is BOUND_HIT, without intervals too.
     """
-    _check(flop_points, smoothing, skip, resamples, level)
+    require_curves(curves)
+    check_interval(level, resamples)
+    _check(flop_points, smoothing, skip)
     grid, notes = make_grid(curves, flop_points=flop_points, smoothing=smoothing, skip=skip, hull=hull)
     holder, inner = holders(grid)
     sizes = np.unique(holder[inner])
@@ -106,16 +109,16 @@ def fit_envelope(
         resampling=resampling,
         resamples=draws,
         notes=notes,
+        counted_n_params=curves.table.counted_n_params,
+        counted_flops=curves.table.counted_flops,
     )
 
 
-def _check(flop_points: int, smoothing: float, skip: float, resamples: int, level: float) -> None:
+def _check(flop_points: int, smoothing: float, skip: float) -> None:
     for name, value, fine, bound in (
         ("flop_points", flop_points, flop_points >= 20, "20 or more"),
         ("smoothing", smoothing, 0 <= smoothing <= 2, "a width in ln tokens from 0 to 2"),
         ("skip", skip, 0 <= skip < 1, "a fraction from 0 to below 1"),
-        ("resamples", resamples, resamples >= 0, "0 or more"),
-        ("level", level, 0 < level < 1, "between 0 and 1"),
     ):
         if not fine:
             raise InputError(f"{name} {value} must be {bound}")

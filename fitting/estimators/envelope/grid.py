@@ -101,8 +101,14 @@ def _read_at(
     curves = [
         piece.on_grid(log_flops, smoothing if d else 0.0, whole, beyond) for piece, d in zip(pieces, dense, strict=True)
     ]
-    notes = [f"{sum(dense)} of {len(pieces)} curves smoothed by local lines within +-{smoothing:g} in ln tokens"]
-    return curves, [*notes, *([f"the first {skip:.0%} of each run's tokens are left out"] if whole else [])]
+    notes: list[str] = []
+    if any(dense):
+        notes.append(
+            f"{sum(dense)} of {len(pieces)} curves smoothed by local lines within +-{smoothing:g} in ln tokens"
+        )
+    if whole:
+        notes.append(f"the first {skip:.0%} of each run's tokens are left out")
+    return curves, notes
 
 
 @dataclass(frozen=True)

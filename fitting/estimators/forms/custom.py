@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...arguments import check_fit
 from ...cells import numbers_of
 from ...errors import InputError
 from ...law_results import CustomFit
@@ -56,6 +57,7 @@ def fit_custom(
     Raises InputError for an unknown column, parameter or objective, bounds that are missing or crossed, a start outside
     them, weights of the wrong shape, or a form of the wrong shape or without a value; FitError for too few runs.
     """
+    check_fit(table, level, resamples)
     columns, names = _signature(form)
     parameters = [_parameter(name, bounds, start or {}) for name in names]
     for given, what in ((bounds, "bounds"), (start or {}, "start")):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import Akima1DInterpolator
 
-from ...results import MinimumChoice
+from ...isoflop_evidence import MinimumChoice
 from .budgets import Group
 from .minima import AKIMA_SIZES, spline_knots, windowed_parabola
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import FitError
-from ...results import EdgeLines, Minimum, MinimumStatus
+from ...isoflop_evidence import EdgeLines
+from ...results import Minimum, MinimumStatus
 from .lines import excess_variance, lines_through, power_laws
 from .minima import BudgetMinimum
 from .noise import noise_of

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arguments import check_fit
 from ...errors import FitError, InputError
 from ...laws import ChinchillaLaw, PowerLaw
 from ...results import Estimate, FitStatus, IsoflopFit, Resampling
@@ -68,6 +69,7 @@ def fit_isoflop(
     FLOPs chain without a gap, so that no budgets can be guessed. Fewer than 4 interior minima give numbers of status
     TOO_FEW without intervals.
     """
+    check_fit(table, level, resamples)
     labels, guessed = budget_labels(table, budget_tolerance)
     return fit_groups(
         table,
@@ -106,6 +108,8 @@ def fit_groups(
     """`fit_isoflop` for budgets already known: `labels`, one a fitted run, and the table's parametric `law`."""
     _check(minimum, window, replicates, size_tolerance, common_flops)
     _check_budgets(table, labels, guessed)
+    if common_flops == "auto" and table.counted_flops != "flops":
+        common_flops = "runs"  # a count asked for by name is the one to speak, whatever the budgets were planned in
     grouping = grouped(
         table,
         labels,
@@ -157,6 +161,8 @@ def fit_groups(
         scatter=float(np.sqrt(line.excess)),
         with_edges=edge_lines(budgets, window),
         centre_drift=centre_drift(minima),
+        counted_n_params=table.counted_n_params,
+        counted_flops=table.counted_flops,
     )
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from ...isoflop_evidence import CentreDrift
 from ...laws import PowerLaw
-from ...results import CentreDrift, Minimum
+from ...results import Minimum
 from .parabola import Curve
 
 Array = NDArray[np.float64]

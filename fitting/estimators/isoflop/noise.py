@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import polygamma, psi
 
-from ...results import LossNoise
+from ...isoflop_evidence import LossNoise
 from ...uncertainty import generator
 from .minima import BudgetMinimum, shifted
 from .parabola import Curve

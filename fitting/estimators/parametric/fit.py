@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from ...arguments import check_fit
 from ...cells import numbers_of
 from ...errors import InputError
 from ...results import Estimate, FitStatus, ParametricFit, Resampling
@@ -50,6 +51,7 @@ def fit_parametric(
     held, or made of such.
     Raises what `fit_law` raises, and InputError for weights that are no numbers.
     """
+    check_fit(table, level, resamples)
     frame = table.fitted
     n, d, loss = (frame[name].to_numpy(dtype=float) for name in ("n_params", "tokens", "loss"))
     w = _weights(frame, weights)
@@ -82,6 +84,8 @@ def fit_parametric(
         resamples=draws,
         tied=tied,
         fixed_E=fixed_E,
+        counted_n_params=table.counted_n_params,
+        counted_flops=table.counted_flops,
     )
 
 

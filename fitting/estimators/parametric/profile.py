@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...arguments import check_interval
 from ...errors import InputError
 from ...results import ExponentProfile, ParametricFit
 from .chinchilla import LawFit
@@ -28,6 +29,9 @@ def exponent_profile(
     The grid spans the resamples of `parametric` (else a factor 1.4 to either side), which also calibrate the region
     of `level`. Raises InputError where alpha and beta are tied, or one of them belongs to a term that is absent.
     """
+    if not isinstance(fit, LawFit):  # pyright: ignore[reportUnnecessaryIsInstance]: callers may have no types
+        raise InputError(f"a LawFit is wanted, not {type(fit).__name__}; analyse(table).profile has a table's profile")
+    check_interval(level)
     if fit.form.tied:
         raise InputError("the exponents are tied: there is no profile of alpha and beta; fit without tied")
     if not (fit.law.A > 0 and fit.law.B > 0):

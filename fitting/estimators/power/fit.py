@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import fdtri
 
+from ...arguments import check_interval
 from ...errors import FitError, InputError
 from ...results import Estimate, FitStatus
 from ...uncertainty import SAME_CELL
@@ -51,8 +52,7 @@ def fit_power(
     Raises InputError for fewer than 4 distinct x, an x that is not positive, an offset or a limit on the wrong side of
     the points; FitError where y does not move with x beyond its scatter (at 5 %, by two tests).
     """
-    if not 0 < level < 1:
-        raise InputError(f"--level {level:g} must lie between 0 and 1")
+    check_interval(level)
     rows_x, rows_y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if not (np.isfinite(rows_x).all() and np.isfinite(rows_y).all() and (rows_x > 0).all()):
         raise InputError("x must be positive and finite, y finite")

@@ -119,7 +119,7 @@ function startCalculator(slider, moved) {
     const hours = current / perSecond / 3600;
     const said = [`Training for ${flopsText(current)} FLOPs takes `, element("b", "", hoursText(hours))];
     if (!free) said.push(" and costs ", element("b", "", dollarsText(hours * perHour)));
-    const known = perSecond > 0 && perHour >= 0;
+    const known = perSecond > 0 && perHour >= 0 && Number.isFinite(hours);
     costSays.replaceChildren(...(known ? [...said, "."] : ["Time and cost need a positive number in each field below."]));
   }
   function show() {
@@ -153,7 +153,12 @@ function startCalculator(slider, moved) {
     }
     text.setAttribute("aria-invalid", "true");
     const bounds = `from ${flopsText(lowest)} to ${flopsText(highest)}`;
-    says.replaceChildren(`Give FLOPs ${bounds}, such as 1e20; below are the answers for ${flopsText(current)}.`);
+    says.replaceChildren(`Give FLOPs ${bounds}, such as ${flopsText(slider.start)}; below are the answers for ${flopsText(current)}.`);
+  });
+  addEventListener("beforeprint", () => {
+    if (text.getAttribute("aria-invalid") !== "true") return;
+    text.value = flopsText(current); // what the answers are for
+    show();
   });
   for (const input of [rate, price]) input.addEventListener("input", showCost);
   drawScale(slider, form.querySelector(".scale"));

@@ -108,7 +108,7 @@ class Slider:
     """Budgets `flops` (k,), rising evenly in log C, and what laws answer there; between them log-log interpolation.
 
     `measured` bounds the compute of the runs (FLOPs): outside it the page says how far it extrapolates. Cost is
-    C / `flops_per_second` in device-hours times `price_per_hour` (dollars; 0: not known), both editable in the page;
+    C / `flops_per_second` in device-hours times `price_per_hour` (dollars; None: not known), both editable in the page;
     `rate_words` and `price_words` say where the defaults come from. `start` is the budget first shown. `level` is the
     intervals'.
     """
@@ -120,7 +120,7 @@ class Slider:
     level: float
     loss_unit: str
     flops_per_second: float
-    price_per_hour: float
+    price_per_hour: float | None
     rate_words: str
     price_words: str
 

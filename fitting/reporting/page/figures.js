@@ -1,9 +1,11 @@
-// The figures: Plotly is unpacked, then draws one graph after the other; legends, links, ticks and print.
+// The figures: Plotly is unpacked, then draws each graph as it comes near the view; legends, links, ticks and print.
 
-const LETTER = 6.6; // pixels of a letter in a row's name, about
+const LETTER = 6.6; // pixels of a letter in a row's name or an axis's label, about
 const ROW_ABOVE = 12; // pixels more of a row whose name stands above it
-const PAPER = 0.62; // of a graph's height, printed
+const PAPER = { panel: 0.62, rows: 0.75 }; // of a graph's height, printed
 const LETTERS = { screen: [12, 13], paper: [10, 10] }; // pixels of ticks and of axes' labels
+const UNKNOWN = 700; // pixels of width, where a window has none yet
+const NEAR = "100% 0px"; // drawn before it is seen: a window's height above and below
 
 async function loadPlotly() {
   const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
@@ -18,29 +20,44 @@ function fitted({ layout }, width, printed) {
   const [ticks, labels] = printed ? LETTERS.paper : LETTERS.screen;
   const title = layout.title ? { "title.font.size": labels } : {};
   const size = { ...title, width, "font.size": ticks, "xaxis.title.font.size": labels, "yaxis.title.font.size": labels };
-  if (!layout.meta.rows) return { ...size, height: (printed ? PAPER : 1) * layout.height };
+  const label = layout.xaxis.title.text;
+  const long = (LETTER * labels * label.length) / LETTERS.screen[0] > width - layout.margin.l - layout.margin.r;
+  size["xaxis.title.text"] = long ? label.replace(" (", "<br>(") : label;
+  const words = layout.annotations.map((one) => ({ ...one, font: { ...one.font, size: ticks } }));
+  if (!layout.meta.rows) return { ...size, height: (printed ? PAPER.panel : 1) * layout.height, annotations: words };
   const names = layout.yaxis.ticktext;
   const longest = Math.max(...names.map((name) => name.replace(/<[^>]*>/g, "").length));
   const above = LETTER * longest > 0.5 * width;
-  const place = { xref: "paper", x: 0, xanchor: "left", yanchor: "bottom", showarrow: false };
+  const place = { xref: "paper", x: 0, xanchor: "left", yanchor: "bottom", showarrow: false, bgcolor: "white", borderpad: 0 };
   const written = names.map((text, y) => ({ ...place, y, text, yshift: layout.meta.strong.includes(y) ? -7 : 3 }));
   return {
     ...size,
-    height: layout.height + (above ? ROW_ABOVE * names.length : 0),
+    height: (printed ? PAPER.rows : 1) * layout.height + (above ? ROW_ABOVE * names.length : 0),
     "margin.l": above ? 12 : layout.margin.l,
     "yaxis.showticklabels": !above,
-    annotations: above ? [...layout.annotations, ...written] : layout.annotations,
+    annotations: above ? [...words, ...written] : words,
   };
 }
 
+// `layout` with `changes`, whose names are paths, as Plotly.relayout takes them.
+function changed(layout, changes) {
+  for (const [path, value] of Object.entries(changes)) {
+    const names = path.split(".");
+    const last = names.pop();
+    names.reduce((inside, name) => (inside[name] ??= {}), layout)[last] = value;
+  }
+  return layout;
+}
+
+// Gives a graph the room that it has; before it is drawn its place is kept, so that nothing moves when it is.
 function fit(graph, printed = false) {
   const { figure, box } = graph;
-  const same = graph.width === box.clientWidth && graph.printed === printed;
-  if (!box.layout || !box.clientWidth || same) return; // a window may have no width for a moment
-  Object.assign(graph, { width: box.clientWidth, printed });
-  const layout = fitted(figure, graph.width, printed);
+  const width = box.clientWidth;
+  if (!width || (graph.width === width && graph.printed === printed)) return; // a window may have no width for a moment
+  Object.assign(graph, { width, printed });
+  const layout = fitted(figure, width, printed);
   box.style.height = layout.height + "px";
-  Plotly.relayout(box, layout);
+  if (box.layout) Plotly.relayout(box, layout);
 }
 
 function openAddress(address) {
@@ -72,49 +89,77 @@ function markBudget(graph, budget) {
   Plotly.relayout(box, { shapes: [...figure.layout.shapes, ...(low <= budget && budget <= high ? [line] : [])] });
 }
 
+// At once, so that it is there for a print, unless it was begun or Plotly is still being unpacked.
 async function draw(graph) {
   const { figure, box } = graph;
+  if (graph.begun || !window.Plotly) return;
+  graph.begun = true;
   const touch = matchMedia("(pointer: coarse)").matches; // a finger scrolls the page
-  const layout = { ...structuredClone(figure.layout), width: box.clientWidth, dragmode: touch ? false : "zoom" };
-  await Plotly.newPlot(box, figure.data, layout, { ...figure.config, displayModeBar: touch ? false : "hover" });
-  if (layout.meta.rows) fit(graph);
-  else Object.assign(graph, { width: layout.width, printed: false });
+  const room = { ...fitted(figure, graph.width ?? UNKNOWN, graph.printed), dragmode: touch ? false : "zoom" };
+  const layout = changed(structuredClone(figure.layout), room);
+  try {
+    await Plotly.newPlot(box, figure.data, layout, { ...figure.config, displayModeBar: touch ? false : "hover" });
+  } catch (error) {
+    failed(graph, error);
+    return;
+  }
   box.on("plotly_click", (event) => openAddress(event.points[0].customdata));
   box.on("plotly_hover", (event) => box.classList.toggle("pointing", Boolean(event.points[0].customdata)));
   box.on("plotly_unhover", () => box.classList.remove("pointing"));
   box.on("plotly_relayout", () => chooseTicks(graph));
 }
 
+function failed({ box }, error) {
+  Object.assign(box, { className: "graph failed", textContent: `This browser cannot draw the figure: ${error.message}` });
+}
+
 // A click on a line of the legend hides its marks in every panel, another brings them back.
-function addLegendButtons(item) {
+function addLegendButtons(graphs, item) {
   const button = element("button", "", "");
   button.type = "button";
   button.setAttribute("aria-pressed", "true");
   button.append(...item.firstElementChild.childNodes);
   item.firstElementChild.replaceWith(button);
   button.addEventListener("click", () => {
-    const shown = button.getAttribute("aria-pressed") !== "true";
-    button.setAttribute("aria-pressed", String(shown));
-    for (const box of item.closest("figure").querySelectorAll(".graph")) {
-      const traces = box.data.flatMap((trace, place) => (trace.legendgroup === item.dataset.group ? [place] : []));
-      if (traces.length) Plotly.restyle(box, { visible: shown }, traces);
+    const visible = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(visible));
+    for (const { figure, box } of graphs.filter(({ box }) => item.closest("figure").contains(box))) {
+      const traces = [...figure.data.keys()].filter((place) => figure.data[place].legendgroup === item.dataset.group);
+      if (!box.layout) traces.forEach((place) => (figure.data[place].visible = visible));
+      else if (traces.length) Plotly.restyle(box, { visible }, traces);
     }
   });
 }
 
-// Draws all, `drawn` being called with each; where that is not possible a figure says so.
-async function drawAll(graphs, drawn) {
+// Draws each graph as it comes near the view, one in a turn, so that the page answers in between; `drawn` is called
+// with each. Where that is not possible a figure says so.
+async function drawWhenNear(graphs, drawn) {
+  graphs.forEach((graph) => fit(graph));
   try {
+    await new Promise((idle) => (window.requestIdleCallback ?? setTimeout)(idle)); // the words are shown first
     await loadPlotly();
-    for (const graph of graphs) {
-      await draw(graph);
-      drawn(graph);
-      await new Promise((done) => setTimeout(done)); // the page stays alive in between
-    }
-    document.querySelectorAll(".legend li[data-group]").forEach(addLegendButtons);
   } catch (error) {
-    for (const { box } of graphs)
-      if (!box.layout)
-        Object.assign(box, { className: "graph failed", textContent: `This browser cannot draw the figure: ${error.message}` });
+    graphs.forEach((graph) => failed(graph, error));
+    return;
   }
+  document.querySelectorAll(".legend li[data-group]").forEach((item) => addLegendButtons(graphs, item));
+  const waiting = [];
+  async function next() {
+    const graph = waiting.shift();
+    if (!graph) return;
+    await draw(graph);
+    drawn(graph);
+    setTimeout(next);
+  }
+  const watch = new IntersectionObserver(
+    (seen) => {
+      for (const { target } of seen.filter(({ isIntersecting }) => isIntersecting)) {
+        watch.unobserve(target);
+        waiting.push(graphs.find(({ box }) => box === target));
+      }
+      setTimeout(next);
+    },
+    { rootMargin: NEAR },
+  );
+  graphs.forEach(({ box }) => watch.observe(box));
 }

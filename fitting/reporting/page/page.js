@@ -34,7 +34,10 @@ addEventListener("beforeprint", () => {
   opened = [...document.querySelectorAll("details:not([open])")];
   opened.forEach((details) => (details.open = true));
   document.documentElement.classList.add("printing");
-  graphs.forEach((graph) => fit(graph, true));
+  graphs.forEach((graph) => {
+    fit(graph, true);
+    draw(graph).then(() => markBudget(graph, budget));
+  });
 });
 addEventListener("afterprint", () => {
   opened.forEach((details) => (details.open = false));
@@ -43,5 +46,4 @@ addEventListener("afterprint", () => {
 });
 addEventListener("resize", () => graphs.forEach((graph) => fit(graph)));
 
-if (graphs.length)
-  drawAll(graphs, (graph) => markBudget(graph, budget)).then(() => (document.documentElement.dataset.drawn = "yes"));
+if (graphs.length) drawWhenNear(graphs, (graph) => markBudget(graph, budget));

@@ -11,6 +11,7 @@ from ...analysis import Analysis
 from ...errors import InputError
 from ...laws import ChinchillaLaw, KaplanLaw
 from ...results import MinimumStatus, ParametricFit
+from ...runs import RunTable
 from ...uncertainty import bias_corrected_estimate
 from ..marks import flops_label
 from ..style import BLACK, BLUE, GREY, count_text, flops_text
@@ -25,7 +26,7 @@ _LEAST = "the law's least loss L(C)"
 
 
 @dataclass(frozen=True)
-class _Law:
+class ComputeLaw:
     """A law's L(C): in words, at FLOPs (n,), its asymptote, and whether its C is 6 N D (else the table's count)."""
 
     words: str
@@ -43,14 +44,13 @@ def compute_picture(analysis: Analysis) -> Picture:
     Raises:
         InputError: neither a law with an optimum nor a budget with an interior minimum.
     """
-    law = _law(analysis)
+    law = compute_law(analysis)
     of_product = law is None or law.of_product
     minima = _minima(analysis, of_product)
     if law is None and minima is None:
         raise InputError("L(C) needs a law with an optimum, or a budget with an interior minimum; there is neither")
     frame = analysis.table.fitted
-    n, d, flops, loss = (frame[name].to_numpy(dtype=float) for name in ("n_params", "tokens", "flops", "loss"))
-    runs = 6 * n * d if of_product else flops
+    runs, loss = counted_flops(analysis.table, of_product), frame["loss"].to_numpy(dtype=float)
     hover, links = run_hover(frame)
     marks: list[Mark] = [Points(runs, loss, _LIGHT, size=2.5, label="runs", hover=hover, links=links)]
     if law is not None:
@@ -67,19 +67,27 @@ def compute_picture(analysis: Analysis) -> Picture:
     return Picture("compute", "Loss against compute", _caption(analysis, law, marks), (panel,), notes=notes)
 
 
-def _law(analysis: Analysis) -> _Law | None:
+def counted_flops(table: RunTable, of_product: bool) -> Array:
+    """The compute of each fitted run: 6 N D, or the table's count."""
+    n, d, flops = (table.fitted[name].to_numpy(dtype=float) for name in ("n_params", "tokens", "flops"))
+    return 6 * n * d if of_product else flops
+
+
+def compute_law(analysis: Analysis) -> ComputeLaw | None:
     """Approach 3's, else L(C) itself, else Kaplan's joint law; None without one, or where its optimum is no number."""
     fits = analysis.fits
     if fits.parametric is not None:
         law = fits.parametric.law
         known = not {"A", "B", "alpha", "beta"} & set(fits.parametric.at_bound)
         words = "the law of approach 3 at its own optimum of each C"
-        return _Law(words, lambda flops: _least(law, flops), law.E, True, fits.parametric) if known else None
+        return ComputeLaw(words, lambda flops: _least(law, flops), law.E, True, fits.parametric) if known else None
     if fits.saturating is not None:
-        return _Law("L(C) = E + (C0/C)^gamma", fits.saturating.law.loss, fits.saturating.law.E, False)
+        return ComputeLaw("L(C) = E + (C0/C)^gamma", fits.saturating.law.loss, fits.saturating.law.E, False)
     if fits.kaplan is not None and np.isfinite(fits.kaplan.law.optimum(1e20)).all():
         joint = fits.kaplan.law
-        return _Law("Kaplan's joint law at its own optimum of each C", lambda flops: _least(joint, flops), 0.0, True)
+        return ComputeLaw(
+            "Kaplan's joint law at its own optimum of each C", lambda flops: _least(joint, flops), 0.0, True
+        )
     return None
 
 
@@ -106,7 +114,7 @@ def _least(law: ChinchillaLaw | KaplanLaw, flops: Array) -> Array:
         return law.loss(*law.optimum(flops))
 
 
-def _lines(law: _Law, runs: Array) -> list[Mark]:
+def _lines(law: ComputeLaw, runs: Array) -> list[Mark]:
     low, high = float(runs.min()), float(runs.max())
     inside, beyond = np.geomspace(low, high, _GRID), np.geomspace(high, high * _BEYOND, _GRID // 2)
     band = None if law.fit is None else _band(law.fit, np.concatenate([inside, beyond[1:]]))
@@ -147,7 +155,7 @@ def _limits(marks: list[Mark], loss: Array) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _caption(analysis: Analysis, law: _Law | None, marks: list[Mark]) -> str:
+def _caption(analysis: Analysis, law: ComputeLaw | None, marks: list[Mark]) -> str:
     count = f"C is 6 N D, N counts parameters ({size_words(analysis.options.n_params)})"
     if law is not None and not law.of_product:
         count = "C is the runs' own count"
@@ -159,8 +167,10 @@ def _caption(analysis: Analysis, law: _Law | None, marks: list[Mark]) -> str:
             f"The line is {law.words}; dashed, it extrapolates, here up to {_BEYOND:g} times the largest compute."
         )
         banded = any(isinstance(mark, Band) for mark in marks)
+        fixed = None if law.fit is None else law.fit.fixed_E
+        held = "" if fixed is None else f", all at the E = {fixed:g} that was given"
         parts.append(
-            "The band is its pointwise interval from the resamples, which knows nothing of a law of the wrong form."
+            f"The band is its pointwise interval from the resamples{held}; it knows nothing of a law of the wrong form."
             if banded
             else "It has no band: no interval is known."
         )

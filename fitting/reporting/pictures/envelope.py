@@ -24,7 +24,7 @@ _LEFT_OUT = "left out of the line"
 def envelope_picture(
     curves: CurveTable, envelope: EnvelopeFit, n_params_convention: str = "n_params", flops_convention: str = "flops"
 ) -> Picture:
-    """Left, loss against C along each of `curves`, coloured by size, and their envelope; right, its sizes and N*(C).
+    """First, loss against C along each of `curves`, coloured by size, and their envelope; second, its sizes and N*(C).
 
     `envelope` is the fit of the same `curves`, counted by the conventions named. Where N*(C) lies at or
     beyond the sizes there the envelope is grey and dashed, its sizes hollow: they do not shape the line.
@@ -106,8 +106,8 @@ def _inside(points: Sequence[EnvelopePoint]) -> NDArray[np.bool_]:
 
 def _caption(envelope: EnvelopeFit, n_params_convention: str) -> str:
     said = [
-        f"Left: loss along {envelope.n_curves} curves against the compute spent, coloured by size "
-        f"(N: {size_words(n_params_convention)}), and the envelope beneath them. Right: the size on the envelope, and "
+        f"First: loss along {envelope.n_curves} curves against the compute spent, coloured by size "
+        f"(N: {size_words(n_params_convention)}), and the envelope beneath them. Second: the size on the envelope, and "
         "the power law N*(C) through it"
     ]
     if envelope.resamples is not None:

@@ -15,7 +15,7 @@ _LIGHT = "#b0b0b0"
 _LOOKS: dict[str, tuple[str, Symbol, str]] = {  # of a row: colour, symbol, legend
     "ours": (BLACK, "circle", "this work"),
     "comparable": (BLUE, "diamond", "published, comparable"),
-    "other": (_LIGHT, "square", "published, not comparable"),
+    "other": (_LIGHT, "square", "not comparable"),
 }
 
 
@@ -61,12 +61,15 @@ def _points(kind: str, placed: Sequence[tuple[int, ComparisonRow]]) -> Mark:
 
 
 def _kind(row: ComparisonRow) -> str:
-    return "ours" if row.ours else "comparable" if row.comparable else "other"
+    if not row.comparable:
+        return "other"
+    return "ours" if row.ours else "comparable"
 
 
 def _label(row: ComparisonRow) -> str:
     exponent = row.params_exponent
     level = f", {exponent.interval}" if exponent and exponent.interval else ""
+    level += ", imposed" if row.ours and not row.comparable else ""
     return f"{row.label}{' †' * row.doubtful} (C {convention_words(row.n_params, row.flops)[1]}{level})"
 
 

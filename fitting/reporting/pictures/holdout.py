@@ -19,7 +19,7 @@ _NAMES = {"chinchilla": "Chinchilla's law", "kaplan": "Kaplan's law"}
 
 
 def holdout_picture(analysis: Analysis) -> Picture:
-    """Left, measured and predicted losses of the largest budget; right, each law's error by the budget left out.
+    """First, measured and predicted losses of the largest budget; second, each law's error by the budget left out.
 
     Raises:
         InputError: no budget was held out.
@@ -102,8 +102,8 @@ def _caption(analysis: Analysis, held: Holdout) -> str:
         for name, result in held.largest.items()
     )
     return (
-        f"Left: the {len(held.runs)} runs of the largest budget ({flops_text(held.budget)} FLOPs) and what each law, "
+        f"First: the {len(held.runs)} runs of the largest budget ({flops_text(held.budget)} FLOPs) and what each law, "
         f"fitted to the smaller budgets alone, says of them ({found}; ln L predicted less measured; N: "
-        f"{size_words(analysis.options.n_params)}). Right: the root mean square error at each of {held.n_budgets} "
+        f"{size_words(analysis.options.n_params)}). Second: the root mean square error at each of {held.n_budgets} "
         "budgets left out in turn. At the largest the laws extrapolate; at the others larger budgets remain in the fit."
     )

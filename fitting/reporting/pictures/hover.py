@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...estimators.isoflop.replicates import SETTINGS
 from ...results import Minimum
-from ..style import count_text, flops_text
+from ..style import count_text, flops_text, number_text
 
 _COUNTS = (("n_params", "N", count_text), ("tokens", "D", count_text), ("flops", "C", flops_text))
 _RATES = tuple(name for name in SETTINGS if name.endswith(("rate", "lr")))
@@ -70,5 +70,5 @@ def _word(row: dict[str, object], name: str) -> str:
     number = _number(row, name)
     value = row.get(name)
     if number is not None and not isinstance(value, str):
-        return f"{number:g}"
+        return number_text(number)
     return value if isinstance(value, str) else ""

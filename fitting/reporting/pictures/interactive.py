@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..style import BLACK, GREY
+from ..style import BLACK, GREY, SHADE, WHITE
 from .contours import contours
 from .extent import limits
 from .picture import Axis, Band, Field, Line, Mark, Panel, Picture, Points, Rule, Text
@@ -28,6 +28,7 @@ MARK_PIXELS, LINE_PIXELS = 1.8, 1.4  # a point of print on the page, where a pan
 _INCH_PIXELS, _ROW_PIXELS, _ROWS_MARGIN = 140, 27, 70
 _USUAL_HEIGHT = 400
 _EXPONENTS = {"number": "B", "percent": "B", "count": "B", "flops": "e"}
+_TOP = 0.9  # of a panel: words above stand below their place
 _EDGE = 0.015  # of an axis: half a mark
 _CONFIG: Json = {
     "displaylogo": False,
@@ -144,6 +145,7 @@ def _axis(axis: Axis, view: tuple[float, float]) -> Json:
     elif axis.log:
         ticks = log_ticks(min(view), max(view))
         drawn |= {"tickmode": "array", "tickvals": ticks, "ticktext": [WORDS[axis.written](tick) for tick in ticks]}
+        drawn |= {"tickangle": 0} | ({"tickformat": "~e"} if axis.written == "flops" else {})  # zoomed in
     else:
         drawn |= {"nticks": 7, "tickangle": 0} | ({"tickformat": "~%"} if axis.written == "percent" else {})
     return drawn
@@ -234,12 +236,20 @@ def _rule(mark: Rule) -> Json:
 
 def _text(mark: Text, panel: Panel, view: Mapping[str, tuple[float, float]]) -> Json:
     """Words beside their place, towards the panel's middle, so that none run out of it."""
-    x = math.log10(mark.x) if panel.x.log else mark.x
-    y = math.log10(mark.y) if panel.y.log else mark.y
-    left, right = (math.log10(end) if panel.x.log else end for end in view["x"])
-    inwards = {"xanchor": "right", "xshift": -5} if x > (left + right) / 2 else {"xanchor": "left", "xshift": 5}
-    words = {"text": escaped(mark.text), "font": {"color": mark.color, "size": 12}}
-    return {"x": x, "y": y, "showarrow": False, "yanchor": "bottom", "yshift": 3, **inwards, **words}
+    x, across = _place(mark.x, panel.x, view["x"])
+    y, up = _place(mark.y, panel.y, view["y"])
+    inwards = {"xanchor": "right", "xshift": -5} if across > 0.5 else {"xanchor": "left", "xshift": 5}
+    inwards |= {"yanchor": "top", "yshift": -3} if up > _TOP else {"yanchor": "bottom", "yshift": 3}
+    words: Json = {"text": escaped(mark.text), "font": {"color": mark.color, "size": 12}}
+    if mark.color == WHITE:
+        words |= {"bgcolor": translucent(BLACK, SHADE), "borderpad": 1}
+    return {"x": x, "y": y, "showarrow": False, **inwards, **words}
+
+
+def _place(value: float, axis: Axis, view: tuple[float, float]) -> tuple[float, float]:
+    """A coordinate as Plotly takes it, and how far along the axis it lies, from 0 to 1."""
+    place, low, high = (math.log10(each) if axis.log else each for each in (value, *view))
+    return place, (place - low) / (high - low)
 
 
 def _hover(text: str | list[str]) -> Json:

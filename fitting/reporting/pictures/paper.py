@@ -17,12 +17,14 @@ from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as MatplotlibAxis
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text as Text2D
 
 from ..marks import formatter, write_ticks
 from ..shown_figure import ShownFigure
-from ..style import BLACK, GREY, RC, figure_style, sequential_map
+from ..style import BLACK, GREY, RC, SHADE, WHITE, figure_style, on_dark, sequential_map
 from .picture import Axis, Band, Field, Line, Mark, Panel, Picture, Points, Rule, Text
 from .ticks import WORDS
 
@@ -42,6 +44,7 @@ _LEGEND: dict[str, Any] = {
     "handlelength": 1.9,
     "handletextpad": 0.5,
 }
+_LEGEND_WIDTH = 0.97  # of the figure: saved at other dots per inch letters are a little wider
 _Handles = dict[str, dict[type[Any], Artist]]  # of each label, the first artist of each kind of mark
 
 
@@ -74,13 +77,16 @@ def _width(picture: Picture) -> float:
 
 def _height(picture: Picture, across: int) -> float:
     rows = max(len(panel.y.names) for panel in picture.panels)
-    usual = _ROWS_MARGIN + _ROW_HEIGHT * rows if rows else _PANEL_HEIGHT[across]
+    letters = max(1.0, Text2D(size=rcParams["ytick.labelsize"]).get_fontsize() / RC["ytick.labelsize"])
+    usual = letters * (_ROWS_MARGIN + _ROW_HEIGHT * rows) if rows else _PANEL_HEIGHT[across]
     return (picture.height or usual) * rcParams["figure.figsize"][1] / RC["figure.figsize"][1]
 
 
 def _ink(color: str) -> str:
-    """Black is the colour of the text, which a style with a dark ground makes light."""
-    return rcParams["text.color"] if color == BLACK else color
+    """Black is the colour of the text; where a style makes that light, for a dark ground, others are too."""
+    if color == BLACK:
+        return rcParams["text.color"]
+    return on_dark(color) if np.mean(to_rgb(rcParams["text.color"])) > 0.5 else color
 
 
 def _draw_panel(axes: Axes, panel: Panel, handles: _Handles, across: int) -> None:
@@ -115,8 +121,20 @@ def _of_both(first: Artist, second: Artist) -> Artist:
 
 
 def _dress(axis: MatplotlibAxis, wanted: Axis, limit: Callable[[float, float], Any], long: int) -> None:
-    """Label, limits and ticks, in the words that `wanted` asks for; a label of more letters than `long` is broken."""
-    axis.set_label_text(_broken(wanted.label, long) if len(wanted.label) > long else wanted.label)
+    """Label, limits and ticks, in the words that `wanted` asks for; a label is broken that is longer than `long`.
+
+    So many letters of our own size fit one of our own figures.
+    """
+    axis.set_label_text(wanted.label)
+    long = round(
+        long
+        * rcParams["figure.figsize"][0]
+        / RC["figure.figsize"][0]
+        * RC["axes.labelsize"]
+        / axis.label.get_fontsize()
+    )
+    if len(wanted.label) > long:
+        axis.set_label_text(_broken(wanted.label, long))
     if wanted.limits is not None:
         limit(*wanted.limits)
     if wanted.names:
@@ -197,7 +215,7 @@ def _draw_field(axes: Axes, mark: Field, order: float) -> Artist | None:
     if not mark.lines:
         return None
     axes.contour(mark.x, mark.y, mark.z, sorted(mark.lines), colors=BLACK, linewidths=0.8, zorder=order + 0.005)
-    return Line2D([], [], color=BLACK, linewidth=0.8)
+    return Line2D([], [], color=_ink(BLACK), linewidth=0.8)
 
 
 def _draw_rule(axes: Axes, mark: Rule, order: float) -> Artist:
@@ -209,6 +227,8 @@ def _draw_rule(axes: Axes, mark: Rule, order: float) -> Artist:
 
 def _draw_text(axes: Axes, mark: Text, order: float) -> None:
     look: dict[str, Any] = {"color": _ink(mark.color), "fontsize": rcParams["legend.fontsize"], "zorder": order + 1}
+    if mark.color == WHITE:  # it stands on a field, whose light colours it would vanish in
+        look["bbox"] = {"facecolor": BLACK, "alpha": SHADE, "linewidth": 0, "pad": 1}
     axes.annotate(mark.text, (mark.x, mark.y), (3, 3), textcoords="offset points", **look)
 
 
@@ -236,7 +256,7 @@ def _add_legend(figure: Figure, handles: _Handles, title: str, height: float) ->
     for columns in range(min(len(shown), 6), 0, -1):
         legend = figure.legend(shown, list(handles), ncols=columns, title=title or None, **_LEGEND)
         extent = legend.get_window_extent()
-        if extent.width <= figure.bbox.width or columns == 1:
+        if extent.width <= _LEGEND_WIDTH * figure.bbox.width or columns == 1:
             figure.set_size_inches(figure.get_figwidth(), height + extent.height / figure.dpi)
             return
         legend.remove()

@@ -22,10 +22,10 @@ def escaped(text: str) -> str:
     return "<br>".join(html.escape(line, quote=False) for line in lines)
 
 
-def translucent(color: str) -> str:
-    """A band's colour, from "#rrggbb"."""
+def translucent(color: str, opacity: float = 0.2) -> str:
+    """A colour, "#rrggbb", through which what is below shows; as a band's unless `opacity` is given."""
     red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.2)"
+    return f"rgba({red},{green},{blue},{opacity:g})"
 
 
 def numbers(values: Any) -> list[float | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import RectBivariateSpline
+from scipy.interpolate import PchipInterpolator
 
 from ...analysis import Analysis
 from ...errors import InputError
@@ -45,7 +45,7 @@ def profile_picture(analysis: Analysis) -> Picture:
     rise = _fine(profile, alphas, betas, top)
     x, y = _limits(alphas, betas, rise <= top, fit)
     lines = () if profile.threshold is None else (profile.threshold,)
-    region = f"joint {profile.level:.0%} region".replace("%", " %")
+    region = f"joint {100 * profile.level:g} % region"
     marks: list[Mark] = [
         Field(alphas, betas, rise.T, "rise of the objective", round_levels(0.0, top), lines, region),
         *_equal_shares(fit, x, y),
@@ -74,9 +74,13 @@ def _top(profile: ExponentProfile) -> float:
 
 
 def _fine(profile: ExponentProfile, alphas: Array, betas: Array, top: float) -> Array:
-    """The rise at all pairs, shape (p, q), by a cubic spline; through logarithms, since far off it grows steeply."""
-    spline = RectBivariateSpline(profile.alphas, profile.betas, np.log1p(profile.rise / top))
-    return top * np.expm1(np.clip(spline(alphas, betas), 0.0, _STEEPEST))
+    """The rise at all pairs, shape (p, q), nowhere beyond the values computed around it: no optimum that is none.
+
+    Through logarithms, since far off it grows steeply.
+    """
+    known = np.log1p(profile.rise.clip(0.0) / top)
+    along = PchipInterpolator(profile.alphas, known, axis=0)(alphas)
+    return top * np.expm1(PchipInterpolator(profile.betas, along, axis=1)(betas).clip(0.0, _STEEPEST))
 
 
 def _limits(

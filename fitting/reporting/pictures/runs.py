@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ...runs import RunTable
-from ..marks import flops_label
+from ..marks import flops_label, n_params_label
 from ..style import GREY
 from .captions import loss_label, runs_words
 from .hover import run_hover
@@ -29,9 +29,11 @@ def runs_picture(table: RunTable) -> Picture:
     if len(left_out):
         for name, found in marks.items():
             found.append(_points(left_out, name, GREY, "cross", "left out"))
-    compute = Axis(flops_label("flops"), True, "flops")
+    compute = Axis(flops_label(table.counted_flops), True, "flops")
+    column = table.counted_n_params
+    size = "parameters N (column n_params)" if column == "n_params" else n_params_label(column)
     panels = (
-        Panel(compute, Axis("parameters N (column n_params)", True, "count"), tuple(marks["n_params"])),
+        Panel(compute, Axis(size, True, "count"), tuple(marks["n_params"])),
         Panel(compute, Axis(loss_label(table)), tuple(marks["loss"])),
     )
     caption = (

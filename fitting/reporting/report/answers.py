@@ -52,7 +52,7 @@ def slider_of(subject: Subject) -> Slider | None:
         level=subject.analysis.options.level,
         loss_unit=unit_text(subject.analysis.table.loss_unit),
         flops_per_second=subject.spending.flops_per_second,
-        price_per_hour=subject.spending.price_per_hour or 0.0,
+        price_per_hour=subject.spending.price_per_hour,
         rate_words=subject.spending.rate_words,
         price_words=subject.spending.price_words,
     )

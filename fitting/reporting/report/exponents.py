@@ -17,7 +17,12 @@ _MOST_ROWS = 12  # of exponents; of more those of other conventions are folded a
 LAWS = {
     "parametric": ("approach 3", "L = E + A/N^alpha + B/D^beta", ("E", "A", "B", "alpha", "beta")),
     "saturating": ("saturating law", "L = E + (C0/C)^gamma", ("E", "C0", "gamma")),
-    "data_constrained": ("data-constrained law", "D' = U_D (1 + R_D* (1 - exp(-R_D/R_D*)))", ("R_D", "R_N")),
+    "data_constrained": (
+        "data-constrained law",
+        "L = E + A/N'^alpha + B/D'^beta, D' = U_D (1 + R_D* (1 - exp(-R_D/R_D*))) for U_D unique tokens that are "
+        "repeated R_D times, and N' likewise with R_N*",
+        ("E", "A", "B", "alpha", "beta", "R_D", "R_N"),
+    ),
     "overtraining": ("over-training law", "L = E + (a M^eta + b M^-eta) C^-eta", ("E", "a", "b", "eta")),
     "kaplan": (
         "Kaplan's law",
@@ -25,6 +30,8 @@ LAWS = {
         ("N_c", "D_c", "alpha_N", "alpha_D"),
     ),
 }
+
+_WRITTEN = {"R_D": "R_D*", "R_N": "R_N*"}  # the constants; without the star they are the runs' repeats
 
 
 def exponents_table(subject: Subject) -> PageTable | None:
@@ -87,7 +94,12 @@ def minima_table(subject: Subject) -> PageTable | None:
 def parameters_table(subject: Subject) -> PageTable | None:
     """The letters of each fitted law with their intervals; None where no law was fitted."""
     rows = [
-        (LAWS[name][0] if letter == LAWS[name][2][0] else "", letter, _number(fit[letter]), *_bounds(fit, letter))
+        (
+            LAWS[name][0] if letter == LAWS[name][2][0] else "",
+            _WRITTEN.get(letter, letter),
+            _number(fit[letter] if letter in fit else fit["base"][letter]),
+            *_bounds(fit, letter),
+        )
         for name in LAWS
         if (fit := subject.report["fits"].get(name))
         for letter in LAWS[name][2]
@@ -95,16 +107,18 @@ def parameters_table(subject: Subject) -> PageTable | None:
     if not rows:
         return None
     equations = tuple(f"{LAWS[name][0]}: {LAWS[name][1]}" for name in LAWS if subject.report["fits"].get(name))
-    warning = (
-        ("A, B and E go together: quote exponents and predictions, never one coefficient alone.",)
-        if subject.analysis.parametric is not None
-        else ()
-    )
+    warnings: list[str] = []
+    if subject.analysis.parametric is not None:
+        warnings.append("A, B and E go together: quote exponents and predictions, never one coefficient alone.")
+    repeats = subject.analysis.fits.data_constrained
+    if repeats is not None:
+        made = "fitted to the runs without repeats" if repeats.base_fitted else "given"
+        warnings.append(f"{LAWS['data_constrained'][0]}: E to beta were {made}; the intervals hold them fixed.")
     return PageTable(
         ("law", "", "value", "low", "high"),
         tuple(rows),
         title=f"Parameters of the fitted laws, {100 * subject.analysis.options.level:g} % intervals",
-        notes=(*equations, *warning),
+        notes=(*equations, *warnings),
         right=frozenset((2, 3, 4)),
     )
 

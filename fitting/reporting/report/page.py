@@ -34,6 +34,8 @@ _OF_PICTURES: tuple[tuple[str, str, tuple[str, ...], say.Sentence], ...] = (
     ("holdout", "Budgets held out", ("holdout",), say.holdout_sentence),
 )
 
+_MOST_NAMED = 3  # sources in the title
+
 
 def page_of(subject: Subject, pictures: Sequence[Picture]) -> Page:
     """The content of the report; `pictures` are those that the analysis can show, in any order."""
@@ -86,7 +88,13 @@ def facts_of(subject: Subject) -> Mapping[str, str]:
 
 
 def _name(subject: Subject) -> str:
-    return subject.sweep.name if subject.sweep is not None else PurePath(subject.source).stem or subject.source
+    """The sweep's, or the sources' without folders and endings."""
+    if subject.sweep is not None:
+        return subject.sweep.name
+    sources = subject.sources or (subject.source,)
+    names = [PurePath(source).stem or source for source in sources[:_MOST_NAMED]]
+    more = len(sources) - len(names)
+    return f"{', '.join(names)}{f' and {more} more' if more else ''}"
 
 
 def _subtitle(subject: Subject) -> str:
@@ -105,7 +113,7 @@ def _section(anchor: str, title: str, sentence: str, parts: Sequence[Part]) -> S
 
 def _answer(subject: Subject) -> Section | None:
     tables = (exponents_table(subject), minima_table(subject), parameters_table(subject))
-    levels = f"Brackets are {subject.analysis.options.level:.0%} intervals"
+    levels = f"Brackets are {100 * subject.analysis.options.level:g} % intervals"
     sentence = (
         f"{levels}; compare exponents only under one count of N and of C, since what is counted moves them."
         if subject.analysis.by_convention

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
@@ -16,14 +15,13 @@ import yaml
 
 from ...fit_json import isoflop_version
 from ...forecasting.costs import HOUR
-from ...json_shapes import is_list, is_object
 from ..page.content import Commands, PageTable, Paragraph, Part
 from ..style import amount_text, count_text, flops_text
+from .secrets import starred
 from .subject import Subject
 from .sweep import SweepDetails
 
 _FITTED_BY = ("numpy", "scipy", "pandas")
-_SECRET = re.compile(r"(?i)(\w*(?:key|token|secret|passw\w*|credential)\w*\s*[=:]\s*)\S+")
 _SHORT = 12  # digits of a digest that are shown
 _NOT_SAID = "not recorded"
 
@@ -74,7 +72,7 @@ def _of_fit(subject: Subject) -> list[tuple[str, str]]:
         ("sources", ", ".join(report["source"]) or _NOT_SAID),
         ("rows", subject.where or "all"),
         ("conventions", f"{counted}{f', which equals {same}' if same and same != conventions['flops'] else ''}"),
-        ("intervals", f"{options.level:.0%}, {options.resamples} resamples, seed {options.seed}"),
+        ("intervals", f"{100 * options.level:g} %, {options.resamples} resamples, seed {options.seed}"),
     ]
 
 
@@ -174,16 +172,7 @@ def _config(sweep: SweepDetails) -> Part:
     """The plan's config as YAML that `sweep` takes, without what looks like a secret."""
     if not sweep.config:
         return Paragraph("The plan does not hold the config that it was made of.")
-    text = yaml.safe_dump(_safe(dict(sweep.config)), sort_keys=False, default_flow_style=None, width=100)
+    text = yaml.safe_dump(starred(dict(sweep.config)), sort_keys=False, default_flow_style=None, width=100)
     return Commands(
         tuple(text.splitlines()), title=f"{sweep.name}.yaml, the whole config with every default", folded=True
     )
-
-
-def _safe(value: Any) -> Any:
-    """The same without what is assigned to names that speak of keys and passwords."""
-    if isinstance(value, str):
-        return _SECRET.sub(r"\1***", value)
-    if is_object(value):
-        return {key: _safe(each) for key, each in value.items()}
-    return [_safe(each) for each in value] if is_list(value) else value

@@ -11,7 +11,7 @@ import pandas as pd
 from ...analysis import Analysis
 from ...runs import RunTable
 from ..page.content import Cell, Link, PageTable
-from ..style import count_text, flops_text, unit_text
+from ..style import count_text, flops_text, number_text, unit_text
 from .subject import Subject
 
 MOST_LISTED = 2000  # rows in the page; of more the largest budgets' are in it
@@ -107,7 +107,7 @@ def _loss(row: Mapping[str, Any]) -> str:
 def _cell(value: Any) -> str:
     if value is None or value != value:
         return ""
-    return f"{value:.4g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+    return number_text(value, 4) if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
 
 
 def address_of(row: Mapping[str, Any]) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...results import Estimate, MinimumStatus
+from ..pictures.compute import compute_law, counted_flops
 from ..style import amount_text, count_text, exponent_number, flops_text, unit_text
 from .subject import Subject
 
@@ -41,16 +43,17 @@ def allocation_sentence(subject: Subject) -> str:
 
 
 def compute_sentence(subject: Subject) -> str:
-    """What the next decade of compute buys."""
-    law = subject.predictors.get("parametric")
-    top = subject.flops[1]
+    """What the next decade of compute buys, by the law that the picture shows and in its count of C."""
+    law = compute_law(subject.analysis)
     if law is None:
         return "The least loss that each budget reached."
+    top = float(counted_flops(subject.analysis.table, law.of_product).max())
+    now, then = law.least(np.array([top, 10 * top]))
     unit = unit_text(subject.analysis.table.loss_unit)
-    now, then = law.scaling.loss(top), law.scaling.loss(10 * top)
+    count = " (6 N D)" if law.of_product else ""
     return (
-        "The least loss that compute buys, the dashed part extrapolated. By the fitted law it falls from "
-        f"{now:.3f} to {then:.3f} {unit} between {flops_text(top)} and ten times as many FLOPs."
+        f"The least loss that compute buys, the dashed part extrapolated. By {law.words} it falls from {now:.3f} to "
+        f"{then:.3f} {unit} between {flops_text(top)} and ten times as many FLOPs{count}."
     )
 
 
@@ -109,12 +112,16 @@ def profile_sentence(subject: Subject) -> str:
     inside = profile.inside
     known = "there are no resamples to calibrate the region by"
     if inside is not None and inside.any():
-        alphas, betas = profile.alphas[inside.any(axis=1)], profile.betas[inside.any(axis=0)]
-        known = (
-            f"the {profile.level:.0%} region reaches from alpha {alphas.min():.2f} to {alphas.max():.2f} and from beta "
-            f"{betas.min():.2f} to {betas.max():.2f}"
-        )
+        alphas, betas = _reach(profile.alphas, inside), _reach(profile.betas, inside.T)
+        known = f"the {100 * profile.level:g} % region reaches from alpha {alphas} and from beta {betas}"
     return f"Which pairs (alpha, beta) fit nearly as well: {known}, while the lines of equal a tell what they agree on."
+
+
+def _reach(axis: NDArray[np.float64], inside: NDArray[np.bool_]) -> str:
+    """Such as "0.31 to beyond 0.38", where the region goes on over the end of what was computed."""
+    places = np.flatnonzero([row.any() for row in inside])
+    low, high = (f"{axis[places[end]]:.2f}" for end in (0, -1))
+    return f"{'below ' * bool(places[0] == 0)}{low} to {'beyond ' * bool(places[-1] == len(axis) - 1)}{high}"
 
 
 def literature_sentence(subject: Subject) -> str:

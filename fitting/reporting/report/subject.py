@@ -41,6 +41,7 @@ class Subject:
     where: str = ""  # which rows of the source, as --where says it
     code: str = ""  # the commit that wrote this
     date: str = ""  # of the report
+    sources: tuple[str, ...] = ()  # where `source` is of several: these, for the title
 
     @cached_property
     def report(self) -> Mapping[str, Any]:
@@ -59,8 +60,7 @@ class Subject:
     def predictors(self) -> Mapping[str, Predictor]:
         """Our laws by method, those that have one."""
         try:
-            with np.errstate(over="ignore"):  # the line of a resample that is no line: it counts as one without
-                found: Sequence[Predictor] = predictors_in(self.report, self.source)
+            found: Sequence[Predictor] = predictors_in(self.report, self.source)
         except InputError:
             return {}
         return {predictor.name.rpartition(", ")[2]: predictor for predictor in found}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...comparison.differences import SIGNIFICANT
-from ...comparison.rows import ComparisonRow, Exponent
+from ...comparison.rows import Exponent
+from ...curves import CurveKind
 from ...prediction.predictor import Predictor
-from ...results import Estimate, MinimumStatus
+from ...results import Estimate, FitStatus, MinimumStatus
+from ...uncertainty import MIN_SUCCESS
 from ..style import exponent_number, flops_text
 from ..tables import convention_words
+from .literature import is_vague, literature_words
 from .subject import Subject
 from .warnings import main_doubt
 
@@ -19,8 +21,8 @@ _BY = {
     "envelope": "the envelope of training curves",
     "kaplan": "Kaplan's law",
 }
+_SAME_FLOPS = 1e-9  # in ln C: the digits that a table leaves of one number
 # Whose exponents are believed first: minima assume no form of the law.
-_VAGUE = 0.3  # an interval wider than this agrees with all that was ever published
 HEADLINE = ("isoflop", "parametric", "envelope", "kaplan")
 
 
@@ -39,7 +41,27 @@ def headline_method(subject: Subject) -> str | None:
 def _found(subject: Subject, method: str) -> bool:
     fit = getattr(subject.analysis.fits, method)
     a = fit.params_exponent.value
-    return a == a and not getattr(fit, "tied", False)
+    return a == a and not getattr(fit, "tied", False) and not _unquotable(subject, method)
+
+
+def _unquotable(subject: Subject, method: str) -> str:
+    """Why an exponent that was computed is no answer: the runs hold it on a bound, or do not hold it; "" if it is."""
+    fit = getattr(subject.analysis.fits, method)
+    if fit.params_exponent.low is not None:
+        return ""
+    if fit.status is FitStatus.BOUND_HIT and getattr(fit, "at_bound", ()) != ("E",):  # on which a does not hang
+        return f"{_by(subject, method)} lies on a bound"
+    made = fit.resampling
+    if made is not None and made.n_failed > (1 - MIN_SUCCESS) * made.n_resamples:
+        return f"{_by(subject, method)} has no optimum in {made.n_failed} of {made.n_resamples} resamples"
+    return ""
+
+
+def _by(subject: Subject, method: str) -> str:
+    curves = subject.analysis.curves
+    if method == "envelope" and curves is not None and curves.kind is not CurveKind.CHECKPOINTS:
+        return "the envelope of run ends"
+    return _BY[method]
 
 
 def _finding(subject: Subject, method: str) -> str:
@@ -55,7 +77,7 @@ def _finding(subject: Subject, method: str) -> str:
     top = "" if ratio is None else f": {_number(ratio)} tokens a parameter at the top"
     return (
         f"{span}, compute-optimal parameters grow as C^{_interval(a)} and tokens as C^{_interval(b)} "
-        f"({level}{_BY[method]}, N {n_words}, C {c_words}{without}){top}."
+        f"({level}{_by(subject, method)}, N {n_words}, C {c_words}{without}){top}."
     )
 
 
@@ -76,8 +98,7 @@ def _why_no_interval(subject: Subject, method: str) -> str:
         return ": no resamples were asked for"
     fit = getattr(subject.analysis.fits, method)
     status = str(getattr(fit, "status", "converged"))
-    reasons = {"too_few": ": too few budgets", "bound_hit": ": the fit lies on a bound"}
-    return reasons.get(status, "")
+    return {"too_few": ": too few budgets"}.get(status, "")
 
 
 def _without_exponent(subject: Subject) -> str:
@@ -93,12 +114,13 @@ def _without_exponent(subject: Subject) -> str:
     if fitted:
         laws = " and ".join(f"the {name.replace('_', '-')} law" for name in fitted)
         return f"These {runs} are fitted by {laws} alone, without a word on how N* and D* grow with compute."
-    return f"These {runs} show no compute-optimal exponent: no fit has an answer."
+    why = [reason for method in HEADLINE if method in subject.predictors and (reason := _unquotable(subject, method))]
+    return f"These {runs} show no compute-optimal exponent: {' and '.join(why) or 'no fit has an answer'}."
 
 
 def _standing(subject: Subject, method: str | None) -> str:
     """How the other approaches and the literature stand to it, and the most serious doubt."""
-    parts = [_agreement(subject, method), _literature(subject, method), _doubt(subject, method)]
+    parts = [_agreement(subject, method), literature_words(subject, method), _doubt(subject, method)]
     said = "; ".join(part for part in parts if part)
     return f"{said[0].upper()}{said[1:]}." if said else ""
 
@@ -108,7 +130,10 @@ def _agreement(subject: Subject, method: str | None) -> str:
     fit, isoflop = subject.analysis.parametric, subject.analysis.isoflop
     if method != "isoflop" or fit is None or isoflop is None:
         others = [name for name in HEADLINE if name in subject.predictors and name != method]
-        return "" if method is None or others else "no other approach has an answer to hold against it"
+        asked = [name for name in HEADLINE if subject.analysis.options.asks(name) and name != method]
+        if method is None or others:
+            return ""
+        return f"no other approach {'has an answer' if asked else 'was fitted'} to hold against it"
     a = fit.params_exponent
     if fit.tied:
         return "approach 3 was fitted with alpha = beta imposed and cannot confirm it"
@@ -122,46 +147,22 @@ def _agreement(subject: Subject, method: str | None) -> str:
     ours = isoflop.params_exponent
     if overlap is None:
         return f"whether approach 3 {known} agrees cannot be told without both intervals"
-    wide = any(each.high - each.low > _VAGUE for each in (a, ours) if each.low is not None and each.high is not None)
+    wide = is_vague(a) or is_vague(ours)
     return f"approach 3 {('does not contradict it' if wide else 'agrees') if overlap else 'disagrees'} {known}"
 
 
-def _literature(subject: Subject, method: str | None) -> str:
-    """How the comparable published exponents stand to this one, the furthest named."""
-    if method is None or subject.comparison is None:
-        return ""
-    n_params = subject.predictors[method].n_params
-    rows = [row for row in subject.comparison.rows if row.n_params == n_params and row.comparable and not row.ours]
-    told = [row for row in rows if _z(row) is not None]
-    if not told:
-        return "no published exponent that counts alike can be told from it or not" if rows else ""
-    apart = [row for row in told if abs(_z(row) or 0.0) >= SIGNIFICANT]
-    error = (
-        "error" if getattr(subject.analysis.fits, method).params_exponent.low is not None else "their own error alone"
-    )
-    if not apart:
-        if len(told) == 1:
-            return f"the one published exponent that counts alike is within {error}"
-        return f"the {len(told)} published exponents that count alike are within {error}"
-    furthest = max(apart, key=lambda row: abs(_z(row) or 0.0))
-    side = "above" if (_z(furthest) or 0.0) > 0 else "below"
-    assert furthest.params_exponent is not None
-    return (
-        f"of {len(told)} published exponents that count alike {len(told) - len(apart)} "
-        f"{'is' if len(told) - len(apart) == 1 else 'are'} within {error}, the furthest {furthest.label}'s "
-        f"{exponent_number(furthest.params_exponent.value)}, {abs(_z(furthest) or 0.0):.1f} standard errors {side}"
-    )
-
-
-def _z(row: ComparisonRow) -> float | None:
-    """Standard errors between a published exponent and ours; None where that cannot be told."""
-    found = row.difference
-    return None if found is None or row.words.startswith("cannot be told") else found.z
-
-
 def _doubt(subject: Subject, method: str | None) -> str:
-    doubt = main_doubt(subject.warnings, method)
+    certain = _grouped_for_certain(subject)
+    warnings = [each for each in subject.warnings if not (certain and each.code == "clustered_budgets")]
+    doubt = main_doubt(warnings, method)
     return "" if doubt is None else f"the main doubt: {doubt}"
+
+
+def _grouped_for_certain(subject: Subject) -> bool:
+    """Whether budgets read off the FLOPs are those planned: within each, all runs have the same."""
+    fit = subject.analysis.isoflop
+    log_flops = np.sort(np.log(subject.analysis.table.fitted["flops"].to_numpy(dtype=float)))
+    return fit is not None and int((np.diff(log_flops) > _SAME_FLOPS).sum()) + 1 == len(fit.minima)
 
 
 def _interval(found: Estimate | Exponent) -> str:

@@ -48,7 +48,36 @@ _MILD = (
     "ill_conditioned",
     "vague_coefficients",
 )
-_OF_METHOD = {"envelope": ("decaying_envelope",), "parametric": ("bound_hit", "ill_conditioned")}
+# What is a doubt about the exponent of one approach alone: mild or not, it is none about another's.
+_OF_METHOD = {
+    "isoflop": (
+        "edge_minima",
+        "few_budgets",
+        "clustered_budgets",
+        "off_centre",
+        "drifting_centre",
+        "wide_parabola",
+        "influential_budget",
+        "weak_curvature",
+        "replicates",
+        "sum_of_exponents",
+    ),
+    "parametric": (
+        "bound_hit",
+        "ill_conditioned",
+        "vague_coefficients",
+        "influential_runs",
+        "outliers",
+        "poor_prediction",
+        "lack_of_fit",
+    ),
+    "envelope": ("decaying_envelope",),
+    "saturating": ("asymptote_uncertain",),
+    "data_constrained": ("repeat_profile_flat",),
+}
+_BENDING = ("decaying_envelope", "bound_hit", "ill_conditioned")  # first among the doubts about their own approach
+# How the warnings that any fit may have call the fit they are about.
+_CALLED = {"isoflop": "the isoFLOP fit", "parametric": "the parametric fit", "kaplan": "Kaplan's law"}
 _SHORTEST_HEAD = 30  # characters before the colon of a warning that say enough by themselves
 _LONGEST = 200
 
@@ -61,12 +90,26 @@ def worst_first(warnings: Sequence[Warn]) -> list[Warn]:
 def main_doubt(warnings: Sequence[Warn], method: str | None = None) -> str | None:
     """The most serious warning without its details and remedy; None where there is none but mild ones.
 
-    `method` is whose exponent is quoted: what makes that one doubtful is not mild.
+    `method` is whose exponent is quoted: what makes that one doubtful is not mild, and a doubt about another approach
+    alone is none. That no minimum stands beside a law is one where there is no other.
     """
-    own = [warning for warning in warnings if warning.code in _OF_METHOD.get(method or "", ())]
-    serious = [warning for warning in worst_first(warnings) if warning.code not in _MILD]
-    ranked = [*own, *serious]
+    about = [warning for warning in worst_first(warnings) if method is None or _concerns(warning, method)]
+    bending = [warning for warning in about if method is not None and warning.code in _BENDING]
+    beside = [warning for warning in about if method is not None and warning.code == "no_isoflop"]
+    ranked = [*bending, *(each for each in about if each.code not in _MILD and each not in beside), *beside]
     return _head(ranked[0].text) if ranked else None
+
+
+def _concerns(warning: Warn, method: str) -> bool:
+    """Whether it makes the exponent of `method` doubtful."""
+    if warning.code.startswith("no_"):
+        return warning.code == "no_isoflop"
+    if warning.code == "failed_resamples":
+        return _CALLED.get(method, method) in warning.text
+    if warning.code == "disagreement":
+        return method in warning.text
+    owners = [name for name, codes in _OF_METHOD.items() if warning.code in codes]
+    return not owners or method in owners
 
 
 def notices(subject: Subject) -> tuple[Notice, ...]:

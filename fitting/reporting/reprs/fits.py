@@ -29,8 +29,17 @@ def intervals_text(resampling: Resampling | None) -> str:
     """How the intervals were made, or that there are none."""
     if resampling is None:
         return "no intervals"
+    if resampling.n_resamples - resampling.n_failed < 2:
+        return f"no intervals ({counted(resampling.n_resamples, 'resample')}, {resampling.n_failed} failed)"
     failed = f" ({resampling.n_failed} failed)" if resampling.n_failed else ""
     return f"intervals: {resampling.n_resamples} resamples{failed}, {resampling.method}, seed {resampling.seed}"
+
+
+def counts_text(fit: IsoflopFit | ParametricFit | EnvelopeFit) -> tuple[str, ...]:
+    """A line on what N and C are, where `with_conventions` put others in the place of the table's own."""
+    if (fit.counted_n_params, fit.counted_flops) == ("n_params", "flops"):
+        return ()
+    return (f"counted by N = {fit.counted_n_params}, C = {fit.counted_flops}",)
 
 
 def exponent_rows(fit: IsoflopFit | EnvelopeFit) -> tuple[tuple[str, ...], ...]:
@@ -49,7 +58,7 @@ def isoflop(fit: IsoflopFit) -> Summary:
         f"IsoflopFit (approach 2, {fit.minimum} minima): {status_text(fit.status)}; "
         f"{inside} of {counted(len(fit.minima), 'budget')} with a minimum inside",
         rows=exponent_rows(fit),
-        lines=(f"C is {count}", intervals_text(fit.resampling)),
+        lines=(f"C is {count}", *counts_text(fit), intervals_text(fit.resampling)),
         details=tuple(f"note: {note}" for note in fit.notes),
     )
 
@@ -75,7 +84,7 @@ def parametric(fit: ParametricFit) -> Summary:
             ("b", exponent_text(fit.tokens_exponent), "of D*"),
             *((name, leveled_text(found), "") for name, found in fit.parameters.items()),
         ),
-        lines=(*held, intervals_text(fit.resampling)),
+        lines=(*held, *counts_text(fit), intervals_text(fit.resampling)),
     )
 
 
@@ -97,7 +106,7 @@ def envelope(fit: EnvelopeFit) -> Summary:
         f"EnvelopeFit (approach 1): {status_text(fit.status)}; {counted(fit.n_curves, 'curve')}, "
         f"{counted(fit.n_sizes, 'size')} on the envelope between others",
         rows=exponent_rows(fit),
-        lines=(*biased, intervals_text(fit.resampling)),
+        lines=(*biased, *counts_text(fit), intervals_text(fit.resampling)),
         details=tuple(f"note: {note}" for note in fit.notes),
     )
 

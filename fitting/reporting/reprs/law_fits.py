@@ -51,6 +51,9 @@ def kaplan_trend(trend: KaplanTrend) -> Summary:
 def kaplan(fit: KaplanFit) -> Summary:
     """Exponents, parameters, and the three single laws."""
     trends = {"L(N)": fit.loss_of_params, "L(D)": fit.loss_of_tokens, "L(C)": fit.loss_of_flops}
+    said = intervals_text(fit.resampling)
+    if said.startswith("no "):
+        said += " of the joint law; those of a single law that is shown are its own line's"
     single = tuple(
         f"{name}: exponent {leveled_text(trend.exponent)}, {'shown' if trend.shown else 'extrapolated'}"
         for name, trend in trends.items()
@@ -64,7 +67,7 @@ def kaplan(fit: KaplanFit) -> Summary:
             ("b", exponent_text(fit.tokens_exponent)),
             *_rows(fit.parameters),
         ),
-        lines=(*single, intervals_text(fit.resampling)),
+        lines=(*single, said),
     )
 
 

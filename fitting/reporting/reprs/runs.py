@@ -26,7 +26,7 @@ def run_table(table: RunTable) -> Summary:
         f"RunTable: {counted(total, 'run')}, {fitted} fitted, {total - fitted} excluded",
         rows=(
             *_spans(table.fitted),
-            ("loss", _span(table.fitted["loss"], "{:.4g}".format), unit_text(table.loss_unit)),
+            ("loss", _span(table.fitted["loss"], "{:.4g}".format), _unit(table)),
         ),
         lines=(_budgets(table), _conventions(table), *_left_out(table)),
         details=tuple(f"note: {note}" for note in table.notes),
@@ -70,6 +70,10 @@ def _span(values: pd.Series | pd.DataFrame, text: Callable[[float], str]) -> str
     return low if low == high else f"{low} to {high}"
 
 
+def _unit(table: RunTable) -> str:
+    return f"{unit_text(table.loss_unit)}{', assumed (no loss_unit)' * ('loss_unit' not in table.frame)}"
+
+
 def _budgets(table: RunTable) -> str:
     planned = table.budgets
     if planned is None:
@@ -79,10 +83,13 @@ def _budgets(table: RunTable) -> str:
 
 def _conventions(table: RunTable) -> str:
     known = table.conventions
-    own = table.flops_convention
+    own = table.flops_convention if table.counted_flops == "flops" else None
     said = [name for name in known["flops"] if name not in ("flops", own)]
     equal = f" = {own}" if own else ""
-    return f"counts: N as {', '.join(known['n_params'])}; C as {', '.join([f'flops{equal}', *said])}"
+    counted = ""
+    if (table.counted_n_params, table.counted_flops) != ("n_params", "flops"):
+        counted = f"counted by N = {table.counted_n_params}, C = {table.counted_flops}; "
+    return f"{counted}counts: N as {', '.join(known['n_params'])}; C as {', '.join([f'flops{equal}', *said])}"
 
 
 def _left_out(table: RunTable) -> tuple[str, ...]:
