@@ -8,15 +8,17 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 demo: .venv/.train
 	$(BIN)/python scripts/sweep.py configs/demo.yaml --out runs/demo
 
-# Two parts side by side, each on one thread, that take alike; -O prints each one's output whole.
+# Two parts side by side, each on one thread, that take alike: some of fitting's tests stand with training. -O prints each one's output whole.
+WITH_TRAINING := $(addprefix tests/fitting/test_, page_browser.py wandb_faults.py wandb_api.py)
+DEFAULT := -m "not slurm and not faults"
 test: lint
 	@$(MAKE) --no-print-directory -j2 -O test-fitting test-training
 
 test-fitting test-training: export WANDB_MODE = offline
 test-fitting:
-	$(THREADS) $(BIN)/python $(TRACED) -m pytest -m "not slurm and not faults" tests/fitting tests/scripts tests/chaos tests/slurm
+	$(THREADS) $(BIN)/python $(TRACED) -m pytest $(DEFAULT) tests/fitting tests/scripts tests/chaos tests/slurm $(WITH_TRAINING:%=--ignore=%)
 test-training:
-	$(THREADS) $(BIN)/python $(TRACED) -m pytest tests/training
+	$(THREADS) $(BIN)/python $(TRACED) -m pytest $(DEFAULT) tests/training $(WITH_TRAINING)
 
 # Lines of fitting/ and of training/ that the suite runs, in its own processes and those it starts; at least 95 % and 85 %.
 # Twice as long as the suite.
@@ -30,7 +32,7 @@ coverage: .venv/.dev
 # Minutes: faults on this machine, and on a Slurm of its own, skipped with the reason where that cannot be started (root, the packages).
 test-slurm: export WANDB_MODE = offline
 test-slurm: .venv/.dev
-	$(THREADS) $(BIN)/python -m pytest tests/slurm tests/chaos -m "slurm or faults"
+	$(THREADS) $(BIN)/python -m pytest tests/slurm tests/chaos tests/training/test_launch.py -m "slurm or faults"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -165,4 +165,4 @@ def _options() -> set[str]:
     ours = {option for name in cli.COMMANDS for parameter in parser_of(name).params for option in parameter.opts}
     accelerate = {"--config_file", "--num_processes", "--main_process_port", "--cpu"}
     slurm = {"--signal", "--exclude", "--install", "--wipe"}  # Slurm's own, and those of tests/slurm/one_node.sh
-    return ours | accelerate | slurm | {"--debug", "--help"}
+    return ours | accelerate | slurm | {"--debug", "--help", "--version"}

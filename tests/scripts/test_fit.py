@@ -33,7 +33,7 @@ def test_fit_prints_tables_of_at_most_100_columns(command: Callable[..., Any], r
 
 def test_fit_writes_its_report_and_figures_where_told(command: Callable[..., Any], runs: Path, tmp_path: Path) -> None:
     style = tmp_path / "journal.mplstyle"
-    style.write_text("figure.figsize: 4, 3\n")
+    style.write_text("figure.figsize: 6, 4\n")
     done = command("fit", runs, "--out", tmp_path / "fit", "--resamples", 50, "--style", style)
     assert done.status == 0
     report = json.loads((tmp_path / "fit" / "fit.json").read_text())
@@ -41,7 +41,7 @@ def test_fit_writes_its_report_and_figures_where_told(command: Callable[..., Any
     assert report["fits"]["parametric"]["alpha"] == pytest.approx(0.34, abs=1e-6)
     figures = sorted(path.name for path in (tmp_path / "fit" / "figures").iterdir())
     assert figures == [f"{name}.{kind}" for name in ("allocation", "isoflop_curves") for kind in ("pdf", "png", "svg")]
-    assert 'width="288pt"' in (tmp_path / "fit" / "figures" / "isoflop_curves.svg").read_text()  # 4 inches
+    assert 'width="432pt"' in (tmp_path / "fit" / "figures" / "isoflop_curves.svg").read_text()  # 6 inches
 
 
 def test_a_fit_never_replaces_the_table_it_reads_or_one_of_somebody_else(

@@ -208,7 +208,7 @@ def _mounts() -> bool:
     return probe.returncode == 0
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("executor", ["local", "inline"])
 def test_a_full_disk_leaves_the_cell_unfinished_and_says_so(executor: str, text_folder: Path, tmp_path: Path) -> None:
     if not _mounts():
