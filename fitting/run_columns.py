@@ -53,13 +53,15 @@ def completed(given: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
         raise InputError(f"column {repeated[0]!r} occurs twice: name each column once")
+    counted = next((name for name in PARAMS_COLUMNS[1:] if name in frame), None)
     for name in REQUIRED:
-        if name not in frame:
+        if name not in frame and not (name == "n_params" and counted):
             raise InputError(f"no column {name!r} among {', '.join(frame.columns)}: name it with --columns {name}=COL")
     for name in NUMBERS:
         if name in frame:
             frame[name] = numbers_of(frame, name, suffixes=name in COUNTS)
-    notes = _derive_flops(frame)
+    notes = [] if counted is None else _stand_in(frame, counted)
+    notes += _derive_flops(frame)
     for name in ("run", "source"):
         if name not in frame:
             frame[name] = [f"row {i + 1}" for i in range(len(frame))] if name == "run" else ""
@@ -72,16 +74,32 @@ def completed(given: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return frame, notes
 
 
+def own_count(frame: pd.DataFrame) -> str:
+    """What the table's own `n_params` counts: all parameters, or another count where the table has no total."""
+    without = COUNTED["n_params"] in frame and GIVEN["n_params"] not in frame
+    return str(frame[COUNTED["n_params"]].iloc[0]) if without and len(frame) else "n_params"
+
+
+def _stand_in(frame: pd.DataFrame, counted: str) -> list[str]:
+    """Where a table has no total, its other count is what it counts by."""
+    if "n_params" in frame:
+        return []
+    frame["n_params"] = frame[counted]
+    frame[COUNTED["n_params"]] = counted
+    return [f"no total parameter count: N is {counted}"]
+
+
 def _derive_flops(frame: pd.DataFrame) -> list[str]:
     """Fill in the two counts that follow from N and D, and `flops` itself where the table has none."""
     own = GIVEN["n_params"] if GIVEN["n_params"] in frame else "n_params"
+    total = own_count(frame) == "n_params"
     for name, params in (("flops_6nd", own), ("flops_6nd_non_embedding", "n_params_non_embedding")):
-        if params in frame:
+        if params in frame and (total or params != own):
             derived = 6.0 * frame[params] * frame["tokens"]
             frame[name] = frame[name].where(frame[name].notna(), derived) if name in frame else derived
     if "flops" in frame:
         return []
-    frame["flops"] = frame["flops_6nd"]
+    frame["flops"] = 6.0 * frame[own] * frame["tokens"]
     return ["no FLOP column: C = 6 N D is assumed"]
 
 

@@ -22,6 +22,7 @@ from .run_columns import (
     completed,
     mistyped,
     number_flags,
+    own_count,
 )
 from .shown import Shown
 
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
 class RunTable(Shown, says="runs.run_table"):
     """Runs, one row each (or an end point of a run): a validated copy of `frame`.
 
-    Required columns: `n_params` and `tokens` (counts), `loss` (any one unit, as a rule nats per token). Others with
-    a meaning: `run` (id), `source` and `source_line` (where the row stands), `flops` (training FLOPs), `budget`
-    (planned FLOPs), `n_params_non_embedding`, `n_params_blocks_and_head`, `flops_<convention>`, `unique_tokens`,
-    `epochs`, `seed`, `phase` ("cooled" or "hot"), `loss_se`, `bits_per_byte`, those that `quality` reads (`state`,
-    `step`, `planned_steps`, `planned_tokens`, `lowest_loss`, `loss_unit`) and `flag`, the reason why a row must not
-    be fitted ("" for none). Any other column is kept as it is.
+    Required columns: `n_params` and `tokens` (counts), `loss` (any one unit, as a rule nats per token). A table that has
+    only another count of N (below) counts by that one. Others with a meaning: `run` (id), `source` and `source_line`
+    (where the row stands), `flops` (training FLOPs), `budget` (planned FLOPs), `n_params_non_embedding`,
+    `n_params_blocks_and_head`, `flops_<convention>`, `unique_tokens`, `epochs`, `seed`, `phase` ("cooled" or "hot"),
+    `loss_se`, `bits_per_byte`, those that `quality` reads (`state`, `step`, `planned_steps`, `planned_tokens`,
+    `lowest_loss`, `loss_unit`) and `flag`, the reason why a row must not be fitted ("" for none). Any other column is
+    kept as it is.
 
     Rows whose numbers cannot be fitted are flagged here, stay in the table and are listed by `excluded`. Flags that
     came with the data are honoured unless `keep_flagged`; no setting fits a row without usable numbers.
@@ -129,6 +131,8 @@ class RunTable(Shown, says="runs.run_table"):
         def complete(name: str) -> bool:
             own = GIVEN.get(name, "")
             column = own if own in usable else name
+            if name == "n_params" != own_count(usable):
+                return False
             return column in usable and not bad_numbers(usable[column].to_numpy(dtype=float))
 
         return {
@@ -200,6 +204,8 @@ class RunTable(Shown, says="runs.run_table"):
         base = self.as_given
         known = base.conventions
         label = flops.removeprefix("flops_")
+        own = own_count(base.frame)
+        n_params = own if n_params == "n_params" else n_params
         if n_params not in known["n_params"] and not base._is_number_column(n_params):
             raise InputError(f"--n-params {n_params!r} is not in the table: choose {', '.join(known['n_params'])}")
         if label not in known["flops"] and not base._is_number_column(flops):
@@ -211,7 +217,7 @@ class RunTable(Shown, says="runs.run_table"):
             ("n_params", n_params, n_params),
             ("flops", *((column, label) if label in known["flops"] else (flops, flops))),
         ):
-            if source != name:
+            if source not in (name, own):
                 chosen |= {name: frame[source], GIVEN[name]: frame[name], COUNTED[name]: said}
         return replace(base, frame=frame.assign(**chosen)) if chosen else base
 

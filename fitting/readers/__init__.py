@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..quality import flagged
+from ..run_columns import PARAMS_COLUMNS
 from ..runs import RunTable
 from .columns import name_columns, with_columns
 from .log import Log
@@ -55,14 +56,16 @@ def load_runs(
         if ends and not frame.empty:
             frame, more = _ends(frame, more, source)
         if several and "flops" not in frame:  # beside a source that has them
-            frame = frame.assign(flops=6.0 * frame["n_params"] * frame["tokens"])
+            size = next(name for name in PARAMS_COLUMNS if name in frame)
+            frame = frame.assign(flops=6.0 * frame[size] * frame["tokens"])
             more = [*more, f"{source}: no FLOP column: C = 6 N D is assumed"]
         frames.append(frame.assign(run=from_source(pd.Series(frame["run"]), str(source))) if several else frame)
         notes += more
     frame = pd.concat(frames, ignore_index=True) if several else frames.pop()
     try:
         if where is not None:  # before quality control: what is not asked for is no measure of what is
-            frame = RunTable(frame, keep_flagged=True).where(where).frame
+            chosen = RunTable(frame, keep_flagged=True).where(where)
+            frame, notes = chosen.frame, [*notes, *chosen.notes]
         frame, more = _checked(frame, apart)
         return RunTable(frame, tuple(dict.fromkeys([*notes, *more])), keep_flagged)
     except InputError as error:

@@ -11,7 +11,7 @@ import pandas as pd
 from ..cells import numbers_of
 from ..errors import InputError
 from ..query import check_formula, values_of
-from ..run_columns import COLUMNS, COUNTS, NUMBERS, REQUIRED
+from ..run_columns import COLUMNS, COUNTS, NUMBERS, PARAMS_COLUMNS, REQUIRED
 from .log import Log
 from .mapping import ColumnMap
 
@@ -80,6 +80,8 @@ def name_columns(log: Log, mapping: ColumnMap) -> tuple[dict[str, str], list[str
     if "loss" in found and not any("loss_se" in given for given in (mapping.exact, mapping.columns, mapping.values)):
         found = _with_own_error(found, names)
     missing = [ours for ours in REQUIRED if ours not in found and ours not in mapping.values]
+    if any(name in found for name in PARAMS_COLUMNS):
+        missing = [ours for ours in missing if ours != "n_params"]  # N is then counted by the one that is there
     if missing:
         raise InputError(_not_there(missing, names, notes, log))
     return found, notes

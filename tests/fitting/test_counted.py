@@ -17,6 +17,7 @@ from isoflop.fitting import (
     fit_isoflop,
     fit_parametric,
     hold_out,
+    load_runs,
     predictors_of,
     runs_at,
 )
@@ -137,3 +138,23 @@ def test_a_size_without_its_total_gets_no_total_count_of_flops():
     bare = RunTable(frame).with_conventions("n_params_non_embedding")
     assert len(bare.fitted) == 2
     assert bare.conventions["flops"] == ["flops", "6nd_non_embedding"]
+
+
+def test_a_table_without_a_total_counts_by_what_it_has(table, tmp_path):
+    path = tmp_path / "sizes.csv"
+    named = table.frame[["n_params_non_embedding", "tokens", "loss", "budget"]]
+    named.rename(columns={"n_params_non_embedding": "size"}).to_csv(path, index=False)
+    columns = {"n_params_non_embedding": "size"}
+    for found in (load_runs(path, columns=columns), load_runs(path, columns=columns, where="loss > 0")):
+        assert (found.counted_n_params, found.flops_convention) == ("n_params_non_embedding", "6nd_non_embedding")
+        assert found.conventions == {"n_params": [NAMES[0]], "flops": ["flops", NAMES[1]]}
+        assert {"no total parameter count: N is n_params_non_embedding", "no FLOP column: C = 6 N D is assumed"} <= {
+            *found.notes
+        }
+    bare = table.with_conventions(*NAMES)
+    ours, theirs = (analyse(each, QUICK).to_json() for each in (found, bare))
+    assert ours["conventions"]["n_params"] == NAMES[0]
+    assert ours["fits"]["parametric"]["params_exponent"] == theirs["fits"]["parametric"]["params_exponent"]
+    assert {row.n_params for row in compare_with_published(ours).rows if row.ours} == {"non_embedding"}
+    again = RunTable(found.frame).with_conventions()
+    assert (again.counted_n_params, again.conventions) == (found.counted_n_params, found.conventions)

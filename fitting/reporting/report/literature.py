@@ -46,7 +46,7 @@ def literature_words(subject: Subject, method: str | None) -> str:
     rows = [row for row in rows if (row.beside or "").startswith(label)]
     known = [(row, z) for row in rows if (z := _z(row)) is not None]
     if not known:
-        return "no published exponent that counts alike can be told from it or not" if rows else ""
+        return "the published exponents that count alike state too little to be told from it" if rows else ""
     apart = [(row, z) for row, z in known if abs(z) >= SIGNIFICANT]
     ours: Estimate = getattr(subject.analysis.fits, method).params_exponent
     if not apart and is_vague(ours):

@@ -64,11 +64,15 @@ def _by(subject: Subject, method: str) -> str:
     return _BY[method]
 
 
+_N_WORDS = {"non_embedding": "without embeddings", "blocks_and_head": "of blocks and head"}
+
+
 def _finding(subject: Subject, method: str) -> str:
     fit, law = getattr(subject.analysis.fits, method), subject.predictors[method]
     a, b = fit.params_exponent, fit.tokens_exponent
     level = f"{100 * a.level:g} %, " if a.low is not None else ""
     n_words, c_words = convention_words(law.n_params, law.flops)
+    n_words = _N_WORDS.get(law.n_params, n_words)
     low, high, said = _range(subject, method, law)
     span = f"Over {flops_text(low)} to {flops_text(high)} FLOPs{said}" if high > low else f"At {flops_text(high)} FLOPs"
     without = "" if a.low is not None else f", without an interval{_why_no_interval(subject, method)}"
