@@ -41,11 +41,11 @@ lint: .venv/.dev
 
 install: .venv/.train
 
-# Most of an hour, on a machine that does nothing else; writes docs/benchmarks.md.
+# Half an hour and more, on a machine that does nothing else; writes docs/benchmarks.md.
 bench: .venv/.train
-	$(BIN)/python scripts/bench.py all --json docs/results/speed/benchmarks.json
+	$(THREADS) $(BIN)/python scripts/bench.py all --json docs/results/speed/benchmarks.json
 
-# Half an hour: each seeded fault of the estimators, and which test notices it.
+# Ten minutes: each seeded fault of the estimators, and which test notices it.
 mutants: .venv/.dev
 	$(THREADS) $(BIN)/python tests/mutants/run.py --json docs/results/mutants/mutants.json
 

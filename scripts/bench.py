@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from isoflop.fitting.readers import load_runs
 from isoflop.scripts.cli import FAILED, Debug, Overrides, run
+from isoflop.fitting.readers import load_runs
 from isoflop.scripts.output import JsonFile, write_json
 
 DEMO = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"

@@ -49,7 +49,7 @@ class Part:
 
 PARTS = (
     Part("fit --repeats 9", "fit --repeats 1", of_fit),
-    Part("read", "read --runs 300 --points 200", of_read, runs=2),
+    Part("read", "read --runs 1000 --points 300", of_read, runs=2),
     Part("launch", "launch --launched 200 --planned 1000", of_launch, runs=3),
     Part("train --seconds 0.4", "train --seconds 0.1 --repeats 1 --sizes 4k,30k", of_train),
     Part("train --repeats 5", "train --repeats 1 --steps 5", of_train, gpu=True),
@@ -181,7 +181,7 @@ def page_text(machine: dict[str, Any], outcomes: Sequence[Outcome], quick: bool)
         parts.append(f"## `{outcome.command}`")
         if outcome.figures:
             header = ("what", "beside", "least", "median", "most", "unit", "over")
-            parts.append(markdown_table(header, [_cells(figure) for figure in outcome.figures]))
+            parts.append(markdown_table(header, [_cells(figure) for figure in outcome.figures]).strip())
         parts += [f"Not measured: {reason}." for reason in outcome.missing]
         if outcome.seconds:
             parts.append(f"It took {outcome.seconds:.0f} s.")
@@ -191,4 +191,5 @@ def page_text(machine: dict[str, Any], outcomes: Sequence[Outcome], quick: bool)
 def _cells(figure: Figure) -> tuple[str, ...]:
     low, middle, high = min(figure.values), statistics.median(figure.values), max(figure.values)
     numbers = (f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}" for value in (low, middle, high))
-    return (figure.what, figure.beside, *numbers, figure.unit, f"{len(figure.values)} {figure.over}")
+    count = len(figure.values)
+    return (figure.what, figure.beside, *numbers, figure.unit, f"{count} {figure.over}" if count > 1 else "one value")

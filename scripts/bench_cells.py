@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from isoflop.scripts.cli import naming
 from isoflop.fitting.counting import flops_per_token
 from isoflop.fitting.errors import InputError
 from isoflop.fitting.units import count_of
 from isoflop.scripts.bench_workers import Round, Timing, Worker
-from isoflop.scripts.cli import naming
 from isoflop.training.config import Execution, SweepConfig, load_config
 from isoflop.training.corpus import CorpusInfo, prepare_corpus
 from isoflop.training.launch.devices import visible_gpus

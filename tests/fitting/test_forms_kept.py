@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isoflop.fitting import RunTable
-from isoflop.fitting.estimators.forms.custom import fit_custom
+from isoflop.fitting import InputError, RunTable
+from isoflop.fitting.estimators.forms.custom import _parameter, fit_custom
 from isoflop.fitting.estimators.forms.descent import Differenced, minimise
 from isoflop.fitting.estimators.frontier import frontier
 from isoflop.fitting.estimators.parametric import fit_law
+from isoflop.fitting.results import FitStatus
 
 from .sweeps import HOFFMANN, interval, sweep
 
@@ -95,8 +96,14 @@ def test_without_minima_the_frontier_is_the_runs_that_no_cheaper_run_matches() -
 
 
 def test_on_an_easy_table_every_start_ends_at_the_optimum() -> None:
-    fit = fit_custom(size_only, sizes(noise=0.001), bounds=SIZE_BOUNDS, objective="mse", resamples=0)
-    assert fit.n_agreeing == fit.n_starts > 1
+    for noise in (0.001, 0.0):
+        fit = fit_custom(size_only, sizes(noise=noise), bounds=SIZE_BOUNDS, objective="mse", resamples=0)
+        assert fit.n_agreeing == fit.n_starts > 1
+
+
+def test_a_start_of_one_number_is_searched_from_a_third_of_it_to_three_times_it() -> None:
+    assert _parameter("gamma", {"gamma": (0, None)}, {"gamma": 3.0}).start == (1.0, 9.0)
+    assert _parameter("gamma", {"gamma": (2, 5)}, {"gamma": 3.0}).start == (2.0, 5.0)
 
 
 def test_huber_in_a_unit_of_large_numbers_comes_near_the_best_there_is() -> None:
@@ -112,3 +119,19 @@ def test_huber_in_a_unit_of_large_numbers_comes_near_the_best_there_is() -> None
     fit = fit_custom(chinchilla, scaled, bounds=bounds, objective="huber", resamples=0)
     best = fit_law(n, d, 1e4 * loss, objective="huber").value
     assert best * (1 - 1e-9) <= fit.objective_value < 1.02 * best
+
+
+def test_a_term_that_the_runs_do_not_have_is_put_at_0_and_said() -> None:
+    table = sizes()
+    rising = RunTable(table.frame.assign(loss=2 + 0.01 * np.log(table.frame["n_params"])))
+    fit = fit_custom(size_only, rising, bounds=SIZE_BOUNDS, resamples=0)
+    assert fit.values["A"] == 0
+    assert "A" in fit.at_bound
+    assert fit.status is FitStatus.BOUND_HIT
+
+
+def test_logs_of_what_is_not_positive_are_refused_with_the_least_value() -> None:
+    table = sizes()
+    table = RunTable(table.frame.assign(gain=np.linspace(-1.5, 3, len(table))))
+    with pytest.raises(InputError, match=r"whose least is -1\.5"):
+        fit_custom(size_only, table, bounds=SIZE_BOUNDS, target="gain", resamples=0)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.interpolate import Akima1DInterpolator
 from scipy.stats import linregress
 
 from isoflop.fitting import RunTable, fit_isoflop
+from isoflop.fitting.estimators.isoflop.akima import spline_minimum
 from isoflop.fitting.estimators.isoflop.budgets import Group, budget_labels, grouped
 from isoflop.fitting.estimators.isoflop.minima import minimum_of
 from isoflop.fitting.estimators.isoflop.noise import _prior, noise_of, noisy
@@ -120,8 +122,10 @@ def test_the_noise_that_a_resample_shows_is_on_average_the_noise_drawn() -> None
     assert noise is not None
     assert not noise.shared
     for place, budget in enumerate(used):
+        losses, freedom = budget.group.loss[budget.smooth.used], budget.smooth.freedom
+        squares = budget.smooth.squares(losses - budget.smooth.fitted(losses))
+        assert noise.shrunk(squares, freedom) == pytest.approx(noise.sigma[place] ** 2, rel=1e-9)
         _, shown = noisy(budget, noise, place, 2000, np.random.default_rng(1))
-        freedom = budget.smooth.freedom
         assert shown.mean() == pytest.approx(noise.shrunk(freedom * noise.sigma[place] ** 2, freedom), rel=0.1)
 
 
@@ -142,3 +146,34 @@ def test_the_curvature_is_the_second_derivative_where_no_noise_shows_too() -> No
         assert minimum.curvature == pytest.approx(
             2 * np.polyfit(np.log(part["n_params"]), part["loss"], 2)[0], rel=1e-6
         )
+
+
+def test_a_spline_s_lowest_point_is_that_of_a_fine_grid() -> None:
+    rng = np.random.default_rng(0)
+    knots, values = np.cumsum(rng.uniform(0.2, 1, 9)), rng.normal(size=(200, 9))
+    place, height = spline_minimum(knots, values)
+    spline = Akima1DInterpolator(knots, values, axis=1)
+    fine = spline(np.linspace(knots[0], knots[-1], 4001))
+    assert (height <= fine.min(axis=1) + 1e-12).all()
+    assert [spline(at)[row] for row, at in enumerate(place)] == pytest.approx(height, abs=1e-12)
+
+
+def test_beside_splines_the_vertices_at_edges_weigh_alike() -> None:
+    table = sweep(HOFFMANN, budgets=np.geomspace(1e17, 1e22, 6), sizes=9, centre=[1, 1, 1, 1, 6, 1 / 6], noise=5e-4)
+    for minimum in ("akima", "parabola"):
+        edges = fit_isoflop(table, minimum=minimum, resamples=0).with_edges
+        assert edges is not None
+        assert edges.params_law.exponent == pytest.approx(HOFFMANN.params_exponent, abs=0.06)
+
+
+def test_a_budget_s_noise_holds_what_its_sizes_share_beside_what_its_runs_have() -> None:
+    rng = np.random.default_rng(3)
+    frame = sweep(HOFFMANN, sizes=7).frame
+    frame = frame.assign(loss=frame["loss"] + 0.02 * rng.standard_normal(len(frame)))
+    runs = pd.concat([frame] * 4, ignore_index=True)
+    fit = fit_isoflop(RunTable(runs.assign(loss=runs["loss"] + 0.01 * rng.standard_normal(len(runs)))), resamples=0)
+    assert fit.noise is not None
+    assert fit.noise.between_cells > 0.012
+    assert np.mean([m.noise**2 for m in fit.minima if m.noise]) == pytest.approx(
+        fit.noise.sigma**2 + fit.noise.between_cells**2, rel=0.1
+    )

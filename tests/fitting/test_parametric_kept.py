@@ -132,3 +132,9 @@ def test_every_group_whose_others_are_enough_is_left_out() -> None:
     fit = fit_law(*rows_of(table))
     out = leave_out(fit, np.where(np.arange(35) < 30, "most", "few"))
     assert np.isnan(out.params_exponent).tolist() == [False, True]  # five runs stay without "most"
+
+
+def test_the_condition_number_tells_a_narrow_table_from_a_wide_one() -> None:
+    wide, narrow = (sweep(HOFFMANN, sizes=7, noise=1e-3, half_width=width) for width in (8, 1.1))
+    numbers = [fit_law(*rows_of(table), objective="mse").condition_number for table in (wide, narrow)]
+    assert numbers[1] > 10 * numbers[0] > 100

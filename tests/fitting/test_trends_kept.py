@@ -16,6 +16,7 @@ from isoflop.fitting.estimators.power import fit_power
 from isoflop.fitting.estimators.saturating import fit_saturating
 from isoflop.fitting.estimators.trends import trend
 from isoflop.fitting.laws import KaplanLaw, SaturatingLaw
+from isoflop.fitting.results import FitStatus
 
 from .sweeps import interval
 
@@ -111,4 +112,21 @@ def test_one_number_of_many_that_is_none_is_refused_by_name(name: str) -> None:
     columns = {key: np.geomspace(1e7, 1e9, 8) for key in ("n_params", "tokens")} | {"loss": np.linspace(4, 3, 8)}
     columns[name] = np.where(np.arange(8) == 3, -1.0, columns[name])
     with pytest.raises(InputError, match=f"{name} must be 8 positive, finite values"):
-        fit_kaplan_law(**columns)
+        fit_kaplan_law(columns["n_params"], columns["tokens"], columns["loss"])
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e12])
+def test_a_floor_on_its_limit_is_said_whatever_the_unit(unit: float) -> None:
+    x = np.geomspace(1, 50, 8)
+    fit = fit_power(x, unit * (5 - np.log(x)))
+    assert fit.law.offset == 0
+    assert fit.status is FitStatus.BOUND_HIT
+    assert fit.correlation is None
+
+
+def test_a_frontier_of_two_points_is_no_law_of_compute() -> None:
+    n, d = (part.reshape(-1) for part in np.meshgrid(np.geomspace(1e6, 3e9, 5), np.geomspace(3e8, 3e11, 5)))
+    frame = pd.DataFrame(
+        {"n_params": n, "tokens": d, "loss": KAPLAN.loss(n, d), "flops": np.where(n > 1e7, 2e20, 1e20)}
+    )
+    assert fit_kaplan(RunTable(frame), resamples=0).loss_of_flops is None

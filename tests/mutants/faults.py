@@ -9,7 +9,6 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-TABLES = ("by_hand", "by_machine")
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,15 @@ class Fault:
         return text.replace(self.old, self.new)
 
 
+def faults_in(table: Path, by: str) -> list[Fault]:
+    """Those of one table, in the order of the files."""
+    found = [Fault(by=by, **entry) for entry in yaml.safe_load(table.read_text(encoding="utf-8"))]
+    return sorted(found, key=lambda fault: fault.file)
+
+
 def all_faults() -> list[Fault]:
     """Both tables, in the order of the files."""
-    found = [
-        Fault(by=table.removeprefix("by_"), **entry)
-        for table in TABLES
-        for entry in yaml.safe_load((HERE / f"{table}.yaml").read_text(encoding="utf-8"))
-    ]
+    found = [fault for by in ("hand", "machine") for fault in faults_in(HERE / f"by_{by}.yaml", by)]
     return sorted(found, key=lambda fault: fault.file)
 
 

@@ -1,6 +1,6 @@
 """Seed each fault into a copy of the project and say which tests notice.
 
-    python tests/mutants/run.py --json docs/results/mutants/mutants.json [--only forms/] [--again FILE]
+    python tests/mutants/run.py --json docs/results/mutants/mutants.json [--only estimators/] [--again FILE]
 
 The working tree is never changed: one copy is made in a temporary folder, without the reference data that some tests
 read, and there one fault at a time stands in fitting/ while the tests that concern the file run up to the first
@@ -19,9 +19,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
-from faults import ROOT, Fault, all_faults, tests_of
+from faults import ROOT, Fault, all_faults, faults_in, tests_of
 
 LIMIT_S = 480  # of the tests of one fault, on a busy machine too; a fit that never ends is "too slow", not caught
 ROOMS = ("fitting", "training", "scripts")
@@ -75,9 +76,8 @@ def check_tests(folder: Path, tests: list[str]) -> None:
 def outcome_of(folder: Path, fault: Fault) -> dict[str, object]:
     path = folder / "fitting" / fault.file
     text = path.read_text(encoding="utf-8")
-    for compiled in (path.parent / "__pycache__").glob(
-        f"{path.stem}.*.pyc"
-    ):  # never made again: a stale one hides a fault
+    # What is compiled stands beside; none is made anew, for a stale one would hide the fault.
+    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
         compiled.unlink()
     path.write_text(fault.seeded(text), encoding="utf-8")
     began = time.monotonic()
@@ -85,32 +85,53 @@ def outcome_of(folder: Path, fault: Fault) -> dict[str, object]:
         outcome, test = noticed(folder, tests_of(fault.file))
     finally:
         path.write_text(text, encoding="utf-8")
-    row: dict[str, object] = {"file": fault.file, "by": fault.by, "what": fault.what, "old": fault.old, "new": fault.new}
+    row: dict[str, object] = {
+        "file": fault.file,
+        "by": fault.by,
+        "what": fault.what,
+        "old": fault.old,
+        "new": fault.new,
+    }
     return row | {"outcome": outcome, "test": test, "seconds": round(time.monotonic() - began, 1)}
 
 
 def write(path: Path, rows: list[dict[str, object]]) -> None:
     counts = Counter(str(row["outcome"]) for row in rows)
-    summary = {"n_faults": len(rows), "outcomes": dict(counts), "share_caught": counts["caught"] / max(len(rows), 1)}
+    by_tests = Counter(str(row["test"]).partition("::")[0] for row in rows if row["outcome"] == "caught")
+    summary = {
+        "n_faults": len(rows),
+        "outcomes": dict(counts),
+        "share_caught": round(counts["caught"] / max(len(rows), 1), 4),
+        "caught_first_by": dict(by_tests.most_common()),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**summary, "faults": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def key_of(row: Mapping[str, object]) -> tuple[object, ...]:
+    """What tells a fault from others."""
+    return row["file"], row["old"], row["new"]
+
+
+def caught_before(table: Path, faults: list[Fault]) -> list[dict[str, object]]:
+    """The rows of an earlier table on faults that there still are and that were caught."""
+    there = {key_of(vars(fault)) for fault in faults}
+    rows = json.loads(table.read_text(encoding="utf-8"))["faults"]
+    return [row for row in rows if row["outcome"] == "caught" and key_of(row) in there]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="the table, written as it grows")
     parser.add_argument("--only", default="", help="files of fitting/ that begin so")
-    parser.add_argument("--by", default="", choices=["", "hand", "machine"])
     parser.add_argument("--again", type=Path, metavar="FILE", help="an earlier table: only what it has not as caught")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="other faults, as propose.py prints them")
     asked = parser.parse_args()
-    faults = [fault for fault in all_faults() if fault.file.startswith(asked.only) and asked.by in ("", fault.by)]
-    rows: list[dict[str, object]] = []
-    if asked.again is not None:
-        known = {(row["file"], row["old"], row["new"]): row for row in json.loads(asked.again.read_text())["faults"]}
-        rows = [row for fault in faults if (row := known.get((fault.file, fault.old, fault.new)))]
-        rows = [row for row in rows if row["outcome"] == "caught"]
-        caught = {(row["file"], row["old"], row["new"]) for row in rows}
-        faults = [fault for fault in faults if (fault.file, fault.old, fault.new) not in caught]
+    every = all_faults() if asked.table is None else faults_in(asked.table, "machine")
+    faults = [fault for fault in every if fault.file.startswith(asked.only)]
+    rows = [] if asked.again is None else caught_before(asked.again, faults)
+    done = {key_of(row) for row in rows}
+    faults = [fault for fault in faults if key_of(vars(fault)) not in done]
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         folder = Path(name)
         snapshot(folder)

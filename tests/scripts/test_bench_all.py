@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_a_peer_s_ratio_is_its_seconds_over_ours_turn_by_turn() -> None:
     fits = [
-        {"name": "isoflop", "objective": "mse", "seconds": 0.1, "share": 1.0, "times_ours": []},
-        {"name": "peer", "objective": "mse", "seconds": 0.4, "share": 0.01, "times_ours": [3.0, 5.0]},
+        {"name": "isoflop", "objective": "mse", "seconds": 0.1, "value": 2.0, "share": 1.0, "times_ours": []},
+        {"name": "peer", "objective": "mse", "seconds": 0.4, "value": 2.1, "share": 0.01, "times_ours": [3.0, 5.0]},
     ]
     content = {
         "n_runs": 240,
@@ -26,6 +26,7 @@ def test_a_peer_s_ratio_is_its_seconds_over_ours_turn_by_turn() -> None:
     found = {figure.what: figure for figure in of_fit(content) if figure.beside}
     assert found["one fit of 240 runs, mse"].values == (3.0, 5.0)
     assert "1.0% of its starts, scaled" in found["one fit of 240 runs, mse"].beside
+    assert found["one fit of 240 runs, mse: its optimum above ours"].values == pytest.approx((5.0,))
     assert found["4000 resamples with intervals, mse"].values == (20.0, 10.0)
 
 
