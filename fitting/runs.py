@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class RunTable(Shown, says="runs.run_table"):
     """Runs, one row each (or an end point of a run): a validated copy of `frame`.
 
-    Required columns: `n_params` and `tokens` (counts), `loss` (any one unit, as a rule nats per token). A table that has
-    only another count of N (below) counts by that one. Others with a meaning: `run` (id), `source` and `source_line`
+    Required columns: `n_params` and `tokens` (counts), `loss` (one unit, as a rule nats per token). A table with only
+    another count of N (below) counts by that one. Others with a meaning: `run` (id), `source` and `source_line`
     (where the row stands), `flops` (training FLOPs), `budget` (planned FLOPs), `n_params_non_embedding`,
     `n_params_blocks_and_head`, `flops_<convention>`, `unique_tokens`, `epochs`, `seed`, `phase` ("cooled" or "hot"),
     `loss_se`, `bits_per_byte`, those that `quality` reads (`state`, `step`, `planned_steps`, `planned_tokens`,
