@@ -131,7 +131,8 @@ def test_files_options_and_names_in_sentences_exist(path: Path) -> None:
             assert (ROOT / first).exists() or (ROOT / f"{first}.py").exists(), f"{path.name}: there is no {first}"
         if re.fullmatch(r"(fit|load|analyse|runs|curves)_\w+(\(.*)?", first):
             assert hasattr(fitting, first.split("(")[0]), f"{path.name}: isoflop.fitting has no {first}"
-        for option in re.findall(r"(?<![\w-])--[a-z][\w-]+", words):
+        theirs = "" if words.startswith("python tests/") else words
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]+", theirs):
             assert option in options, f"{path.name}: no command has {option}"
 
 
