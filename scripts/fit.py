@@ -28,7 +28,7 @@ from isoflop.scripts.drawing import Style, draw_in, wrote
 from isoflop.scripts.fit_report import show_report
 from isoflop.scripts.output import JsonFile, check_writable, show, write_json
 from isoflop.scripts.reading import Reading
-from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Sources, Where, columns_of
+from isoflop.scripts.sources import Columns, Ends, KeepFlagged, Loss, MappingFile, Sources, Where, columns_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,9 +87,7 @@ def main(
     columns: Columns = None,
     mapping: MappingFile = None,
     loss: Loss = None,
-    ends: Annotated[
-        bool, typer.Option("--ends", help="Of tables with checkpoints, only the last row of each run.")
-    ] = False,
+    ends: Ends = False,
     where: Where = None,
     group_by: Annotated[str | None, typer.Option(metavar="COL", help="One fit for each value of a column.")] = None,
     keep_flagged: KeepFlagged = False,

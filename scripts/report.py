@@ -28,7 +28,7 @@ from isoflop.scripts.forecast_asked import rates_of
 from isoflop.scripts.output import JsonFile, note, show, write_json
 from isoflop.scripts.reading import Reading
 from isoflop.scripts.report_source import Taken, take
-from isoflop.scripts.sources import Columns, KeepFlagged, Loss, MappingFile, Where, columns_of
+from isoflop.scripts.sources import Columns, Ends, KeepFlagged, Loss, MappingFile, Where, columns_of
 from isoflop.training.provenance import git_commit
 
 DEVICE = "H100"  # assumed where neither a sweep nor --device says what a FLOP takes
@@ -66,9 +66,7 @@ def main(
     columns: Columns = None,
     mapping: MappingFile = None,
     loss: Loss = None,
-    ends: Annotated[
-        bool, typer.Option("--ends", help="Of tables with checkpoints, only the last row of each run.")
-    ] = False,
+    ends: Ends = False,
     where: Where = None,
     keep_flagged: KeepFlagged = False,
     json_file: JsonFile = None,

@@ -89,13 +89,14 @@ def _fit(folder: Path, asked: Reading) -> Taken:
         raise InputError(f"--{said[0]}: {folder} holds runs that were read already; leave it out, or give their source")
     found = read_fit_folder(folder)
     table: RunTable = found.table if asked.where is None else found.table.where(asked.where)
+    curves = found.curves if asked.where is None or found.curves is None else found.curves.where(asked.where)
     as_fitted = Reading.from_report(found.report)
     options = _kept(found.options, asked)
-    analysis = analyse(table, options, tuple(found.report.get("source") or ()), found.curves)
+    analysis = analyse(table, options, tuple(found.report.get("source") or ()), curves)
     doubts = () if asked.asked else differences(found.report, analysis, folder / FIT_NAME)
     files = tuple(path for name in (RUNS_NAME, CURVES_NAME) if (path := folder / name).is_file())
     where = as_fitted.and_also(asked).where or ""
-    return Taken(analysis, folder, None, found.curves, files, doubts, _words(found.options, as_fitted), where)
+    return Taken(analysis, folder, None, curves, files, doubts, _words(found.options, as_fitted), where)
 
 
 def _kept(options: Options, asked: Reading) -> Options:

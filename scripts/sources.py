@@ -30,6 +30,7 @@ Loss = Annotated[
     typer.Option(metavar="COL", help="The loss to fit, as loss_code of the validation set code, or bits_per_byte."),
 ]
 Where = Annotated[str | None, typer.Option(metavar="QUERY", help="Fit only rows for which this holds.")]
+Ends = Annotated[bool, typer.Option("--ends", help="Of tables with checkpoints, only the last row of each run.")]
 KeepFlagged = Annotated[bool, typer.Option("--keep-flagged", help="Fit flagged rows too.")]
 
 

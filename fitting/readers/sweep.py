@@ -68,7 +68,7 @@ def _cells(path: Path) -> tuple[dict[str, dict[str, Any]], str | None]:
         # The name becomes a path: it must not leave the folder.
         if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
             raise InputError(f"{path}: run_id {name!r} is no plain folder name")
-    grid = _inner(plan, "config", "grid")
+    grid = nested(plan, "config", "grid")
     said = {
         cell["run_id"]: {
             key: cell[name] for key, name in (("budget", "budget"), ("recipe_notes", "notes")) if name in cell
@@ -130,11 +130,11 @@ def _warmup(record: Mapping[str, Any]) -> float:
     rising, steps = record.get("warmup_steps"), record.get("steps")
     if isinstance(rising, int) and isinstance(steps, int) and steps > 0:
         return rising / steps
-    found = _inner(record, "config", "recipe", "schedule", "warmup")
+    found = nested(record, "config", "recipe", "schedule", "warmup")
     return float(found) if isinstance(found, float) else 0.0
 
 
-def _inner(values: Any, *names: str) -> Any:
+def nested(values: Any, *names: str) -> Any:
     """What stands under nested `names`, None where one is not there."""
     for name in names:
         values = values.get(name) if is_object(values) else None

@@ -31,3 +31,7 @@ def test_curves_of_a_fits_folder_are_drawn(tmp_path: Path) -> None:
     assert taken.analysis.curves is None  # approach 1 was not asked for
     pictures = {picture.name: picture for picture in pictures_of(taken.analysis, taken.curves)}
     assert "along 10 training curves" in pictures["training_curves"].caption
+    largest = float(frame["n_params"].max())
+    some = take([str(tmp_path)], Reading(where=f"n_params < {largest}"))
+    assert some.curves is not None
+    assert some.curves.fitted["n_params"].max() < largest

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ...json_shapes import is_object
-from ...readers.sweep import PLAN_NAME, RECORD_NAME
+from ...readers.sweep import PLAN_NAME, RECORD_NAME, nested
 
 _MIRRORED = Path("wandb", "mirrored")
 
@@ -64,7 +63,7 @@ class SweepDetails:
 
     def distinct(self, *keys: str) -> Counter[str]:
         """The runs that say each value under nested `keys`, as text; runs that say nothing are left out."""
-        return Counter(str(value) for record in self.records if (value := _inner(record, keys)) is not None)
+        return Counter(str(value) for record in self.records if (value := nested(record, *keys)) is not None)
 
 
 def sweep_details(folder: Path) -> SweepDetails:
@@ -126,9 +125,3 @@ def _time(text: Any) -> datetime | None:
         return datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return None
-
-
-def _inner(values: Any, keys: Iterable[str]) -> Any:
-    for key in keys:
-        values = values.get(key) if is_object(values) else None
-    return values
